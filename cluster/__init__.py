@@ -1,0 +1,1 @@
+"""The boundary to Dask clusters: knows workers and jobs, nothing of entropy production."""

@@ -1,0 +1,1 @@
+"""Estimators of entropy production: one estimator and its frozen result per file."""

@@ -1,0 +1,1 @@
+"""Models whose entropy production is known exactly."""

@@ -1,0 +1,1 @@
+"""Recordings, their binning, the choice of units, and transitions."""
