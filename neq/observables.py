@@ -1,0 +1,162 @@
+r"""Observables of a transition and the dual objective of nonequilibrium maximum entropy.
+
+A bound on entropy production follows from any observable :math:`g(x, x')` of a transition [1]_:
+
+.. math:: J(\theta) = \theta \cdot \langle g \rangle - \ln \langle e^{\theta \cdot g \circ R} \rangle,
+
+with R the exchange of the two bins. Both observables here are pairwise, and theta is kept as a matrix (unit, unit).
+
+References
+----------
+.. [1] Aguilera, Ito & Kolchinsky, "Inferring entropy production in many-body systems using nonequilibrium MaxEnt",
+   arXiv:2505.10444.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import EstimationError
+from .kernels import observables as kernels
+from .spikes.transitions import Transitions
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A family of pairwise observables.
+
+    Parameters
+    ----------
+    name
+        ``"antisymmetric"`` or ``"flow"``.
+    odd
+        True where exchanging the two bins only changes the sign of g.
+    """
+
+    name: str
+    odd: bool
+    _score: Callable[..., Any]
+    _tilted: Callable[..., Any]
+
+    def n_parameter(self, n_unit: int) -> int:
+        """Return the number of observables of ``n_unit`` units."""
+        return n_unit * (n_unit - 1) // 2 if self.odd else n_unit * n_unit
+
+    def matrix(self, theta: np.ndarray, n_unit: int) -> np.ndarray:
+        """Return theta (observable,) as a matrix (unit, unit), antisymmetric where g is odd."""
+        if not self.odd:
+            return np.ascontiguousarray(theta, dtype=float).reshape(n_unit, n_unit)
+        matrix = np.zeros((n_unit, n_unit))
+        matrix[np.triu_indices(n_unit, 1)] = theta
+        return matrix - matrix.T
+
+    def vector(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the independent entries of a matrix (unit, unit) as a vector (observable,)."""
+        return matrix[np.triu_indices(len(matrix), 1)] if self.odd else matrix.reshape(-1).copy()
+
+    def score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
+        """Return theta.g of every transition (transition,)."""
+        matrix = self.matrix(theta, transitions.n_unit)
+        return self._score(*_pairs(transitions, forward=True), matrix)
+
+    def reverse_score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
+        """Return theta.g of every transition with its two bins exchanged (transition,)."""
+        matrix = self.matrix(theta, transitions.n_unit)
+        return self._score(*_pairs(transitions, forward=False), matrix)
+
+    def mean(self, transitions: Transitions) -> np.ndarray:
+        """Return the mean of g (observable,)."""
+        zero = np.zeros((transitions.n_unit, transitions.n_unit))
+        return self.vector(self._tilted(*_pairs(transitions, forward=True), zero)[1])
+
+    def reverse_tilted(self, transitions: Transitions, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log normaliser of the tilted reverse process and its mean of g (observable,), in one pass."""
+        matrix = self.matrix(theta, transitions.n_unit)
+        log_normaliser, mean = self._tilted(*_pairs(transitions, forward=False), matrix)
+        return float(log_normaliser), self.vector(mean)
+
+    def variance(self, transitions: Transitions) -> np.ndarray:
+        """Return the variance of every g (observable,)."""
+        single, both = kernels.change_moments(*_pairs(transitions, forward=True), transitions.n_unit)
+        if self.odd:
+            square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
+        else:
+            square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
+        return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
+
+
+OBSERVABLES = {
+    "antisymmetric": Observable("antisymmetric", True, kernels.score_antisymmetric, kernels.tilted_antisymmetric),
+    "flow": Observable("flow", False, kernels.score_flow, kernels.tilted_flow),
+}
+
+
+def observable_named(name: str) -> Observable:
+    """Return the observable called ``name``.
+
+    Raises
+    ------
+    EstimationError
+        There is none of this name.
+    """
+    if name not in OBSERVABLES:
+        raise EstimationError(f"observable must be one of {', '.join(OBSERVABLES)}; found {name!r}")
+    return OBSERVABLES[name]
+
+
+def objective(
+    transitions: Transitions, theta: ArrayLike, observable: str = "antisymmetric"
+) -> tuple[float, np.ndarray]:
+    r"""Evaluate the dual objective J and its gradient.
+
+    Parameters
+    ----------
+    transitions
+        The transitions.
+    theta
+        Parameters (observable,): the upper triangle, row by row, for ``antisymmetric``; all (i, j) row by row for ``flow``.
+    observable
+        ``"antisymmetric"``, :math:`x'_i x_j - x_i x'_j`, or ``"flow"``, :math:`(x'_i - x_i) x_j`.
+
+    Returns
+    -------
+    value : float
+        J in nats per transition.
+    gradient : ndarray
+        Its gradient (observable,).
+
+    Raises
+    ------
+    EstimationError
+        There are no transitions, or theta has another length or is not finite.
+
+    Examples
+    --------
+    >>> spikes = np.tile(np.eye(3, dtype=bool), (100, 1))  # units fire in the order 0, 1, 2, 0, ...
+    >>> value, gradient = objective(Transitions.from_spikes(spikes), np.zeros(3))
+    >>> value, gradient.shape
+    (0.0, (3,))
+    """
+    family = observable_named(observable)
+    parameters = np.asarray(theta, dtype=float)
+    expected = family.n_parameter(transitions.n_unit)
+    if parameters.shape != (expected,):
+        raise EstimationError(f"theta must have {expected} entries for {transitions.n_unit} units; found {parameters.shape}")
+    if not np.isfinite(parameters).all():
+        raise EstimationError("theta holds NaN or infinite entries")
+    if not transitions.n_transition:
+        raise EstimationError("there are no transitions: every stretch is shorter than the lag")
+    mean = family.mean(transitions)
+    log_normaliser, reverse_mean = family.reverse_tilted(transitions, parameters)
+    return float(parameters @ mean - log_normaliser), mean - reverse_mean
+
+
+def _pairs(transitions: Transitions, *, forward: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the kernels read, with the two bins exchanged for the reverse process."""
+    start, stop = (transitions.earlier, transitions.later) if forward else (transitions.later, transitions.earlier)
+    return transitions.row_start, transitions.unit, start, stop
