@@ -23,5 +23,9 @@ class EstimationError(NeqError, ValueError):
     """An estimator was given data from which no value can be computed."""
 
 
+class ConfigError(NeqError, ValueError):
+    """A config, or an option that changes one, is not usable; lists all its problems."""
+
+
 class NotConvergedWarning(UserWarning):
     """An optimiser stopped before its tolerance was reached."""
