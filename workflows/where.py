@@ -1,0 +1,188 @@
+"""The cells an expression chooses. The expression is parsed, never run as Python.
+
+Names are the axes, ``status`` and the scalar variables of the store; they are compared with ``== != < <= > >=``, ``in``
+a list, ``is nan``, joined with ``and``, ``or``, ``not``: ``status == 'failed' and session in ['s1', 's2']``.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neq.errors import ConfigError
+
+from .config_problems import nearest
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_SYMBOL = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One name an expression may use.
+
+    Parameters
+    ----------
+    read
+        Returns the values, of a shape that broadcasts against the grid.
+    labels
+        All values it can have, where these are known: another one in the expression is a mistake, not an empty choice.
+    aliases
+        Words for single values (``all`` for size 0).
+    flags
+        Bits by name, for ``'capped' in quality``.
+    """
+
+    read: Callable[[], np.ndarray]
+    labels: tuple[Any, ...] | None = None
+    aliases: Mapping[str, Any] = field(default_factory=dict)
+    flags: Mapping[str, int] | None = None
+
+
+def select(expression: str, fields: Mapping[str, Field], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask of the cells (axis, ...) that ``expression`` chooses.
+
+    Raises
+    ------
+    neq.errors.ConfigError
+        The expression is not of this little language, or names what the store does not have.
+
+    Examples
+    --------
+    >>> size = Field(lambda: np.array([10, 20, 0]), labels=(10, 20, 0), aliases={"all": 0})
+    >>> value = Field(lambda: np.array([0.1, np.nan, 0.3]))
+    >>> select("size in [10, 'all'] and not value is nan", {"size": size, "value": value}, (3,))
+    array([ True, False,  True])
+    >>> select("valeu > 1", {"size": size, "value": value}, (3,))
+    Traceback (most recent call last):
+    neq.errors.ConfigError: --where: there is no 'valeu' in this store; did you mean 'value'?
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(expression.strip(), mode="eval")
+        mask = _Choice(expression, fields).of(tree.body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        message = f"--where: cannot read {expression!r} ({error}); write it like \"status == 'failed' and size > 10\""
+        raise ConfigError(message) from error
+    return np.ascontiguousarray(np.broadcast_to(mask, shape))
+
+
+class _Choice:
+    """One expression over one set of fields."""
+
+    def __init__(self, expression: str, fields: Mapping[str, Field]) -> None:
+        self.expression = expression
+        self.fields = fields
+
+    def of(self, node: ast.expr) -> np.ndarray:
+        """Return the mask of a logical expression."""
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                join = np.logical_and if isinstance(op, ast.And) else np.logical_or
+                mask = self.of(values[0])
+                for value in values[1:]:
+                    mask = join(mask, self.of(value))
+                return mask
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return np.logical_not(self.of(operand))
+            case ast.Compare():
+                return self._chain(node)
+        raise self._error(node, "is no comparison; write one like size > 10")
+
+    def _chain(self, node: ast.Compare) -> np.ndarray:
+        """Return the mask of ``a < b < c``."""
+        mask = np.array(True)
+        left = node.left
+        for compare, right in zip(node.ops, node.comparators, strict=True):
+            mask = mask & self._compare(left, compare, right, node)
+            left = right
+        return mask
+
+    def _compare(self, left: ast.expr, compare: ast.cmpop, right: ast.expr, node: ast.expr) -> np.ndarray:
+        if isinstance(compare, ast.Is | ast.IsNot):
+            if not (isinstance(right, ast.Name) and right.id.lower() == "nan" and isinstance(left, ast.Name)):
+                raise self._error(node, "has an 'is' that is not NAME is nan")
+            return self._is_nan(left) == isinstance(compare, ast.Is)
+        if isinstance(compare, ast.In | ast.NotIn):
+            return self._contains(left, right, node) == isinstance(compare, ast.In)
+        if isinstance(left, ast.Name):
+            name, other, flip = left, right, False
+        elif isinstance(right, ast.Name):
+            name, other, flip = right, left, True
+        else:
+            raise self._error(node, "compares no name of the store")
+        values = self._field(name).read()
+        value = self._field(other).read() if isinstance(other, ast.Name) else self._value(other, name, values, compare)
+        if _is_text(values) != _is_text(np.asarray(value)):
+            raise self._error(node, f"compares text with a number; {name.id} holds {_example(values)}")
+        return np.asarray(_COMPARE[type(compare)](value, values) if flip else _COMPARE[type(compare)](values, value))
+
+    def _is_nan(self, name: ast.Name) -> np.ndarray:
+        values = self._field(name).read()
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+
+    def _contains(self, left: ast.expr, right: ast.expr, node: ast.expr) -> np.ndarray:
+        """Return the mask of ``name in [...]``, ``'flag' in quality`` or ``'text' in error``."""
+        if isinstance(left, ast.Name) and isinstance(right, ast.List | ast.Tuple | ast.Set):
+            masks = [self._compare(left, ast.Eq(), each, node) for each in right.elts]
+            return np.logical_or.reduce(np.broadcast_arrays(*masks)) if masks else np.array(False)
+        if isinstance(left, ast.Constant) and isinstance(left.value, str) and isinstance(right, ast.Name):
+            found = self._field(right)
+            if found.flags is not None:
+                if left.value not in found.flags:
+                    raise self._error(node, f"names no flag of {right.id}; {nearest(left.value, found.flags)}")
+                return (found.read() & found.flags[left.value]) > 0
+            values = found.read()
+            if _is_text(values):
+                return np.char.find(values.astype(str), left.value) >= 0
+        raise self._error(node, "has an 'in' that is neither NAME in [VALUE, ...] nor 'TEXT' in NAME")
+
+    def _field(self, name: ast.Name) -> Field:
+        if name.id not in self.fields:
+            hint = nearest(name.id, self.fields)
+            raise ConfigError(f"--where: there is no {name.id!r} in this store; {hint}")
+        return self.fields[name.id]
+
+    def _value(self, node: ast.expr, name: ast.Name, values: np.ndarray, compare: ast.cmpop) -> Any:
+        """Return a constant of the expression, checked against the labels of the name it is compared with."""
+        sign = 1
+        inner = node
+        if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, ast.USub):
+            sign, inner = -1, inner.operand
+        if not isinstance(inner, ast.Constant) or not isinstance(inner.value, str | int | float):
+            raise self._error(node, "is neither a name, a number nor 'text'")
+        found = self._field(name)
+        value = found.aliases.get(inner.value, inner.value) if isinstance(inner.value, str) else sign * inner.value
+        by_label = found.labels is not None and isinstance(compare, ast.Eq | ast.NotEq)
+        if by_label and value not in found.labels and _is_text(values) == isinstance(value, str):
+            hint = nearest(value, [str(label) for label in found.labels[:50]])
+            raise ConfigError(f"--where: no {name.id} is {value!r}; {hint}")
+        return value
+
+    def _error(self, node: ast.AST, what: str) -> ConfigError:
+        part = ast.get_source_segment(self.expression.strip(), node) or self.expression
+        return ConfigError(f"--where: {part!r} {what}")
+
+
+def _is_text(values: np.ndarray) -> bool:
+    return values.dtype.kind in "UTOS"
+
+
+def _example(values: np.ndarray) -> str:
+    return "text, put it in quotes" if _is_text(values) else "numbers"
