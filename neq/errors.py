@@ -29,3 +29,31 @@ class ConfigError(NeqError, ValueError):
 
 class NotConvergedWarning(UserWarning):
     """An optimiser stopped before its tolerance was reached."""
+
+
+class GridError(NeqError, ValueError):
+    """The axes of a sweep do not make a grid."""
+
+
+class StudyMismatchError(NeqError, ValueError):
+    """The store was made by another study, config or version; the message shows the difference line by line."""
+
+
+class StoreError(NeqError, OSError):
+    """The run folder cannot be read or written: missing, read-only, full."""
+
+
+class ChunkError(StoreError):
+    """A chunk of the store is damaged or missing; the message names the variable and the block."""
+
+
+class LeaseHeldError(NeqError, RuntimeError):
+    """Another live driver works on this run folder."""
+
+
+class LeaseLostError(NeqError, RuntimeError):
+    """Another driver has taken this run folder over."""
+
+
+class SweepError(NeqError, RuntimeError):
+    """The sweep cannot go on: no workers, no progress, or a task that fails outside its cells."""
