@@ -119,7 +119,8 @@ def objective(
     transitions
         The transitions.
     theta
-        Parameters (observable,): the upper triangle, row by row, for ``antisymmetric``; all (i, j) row by row for ``flow``.
+        Parameters (observable,): the upper triangle, row by row, for ``antisymmetric``; all (i, j) row by row for
+        ``flow``.
     observable
         ``"antisymmetric"``, :math:`x'_i x_j - x_i x'_j`, or ``"flow"``, :math:`(x'_i - x_i) x_j`.
 
@@ -146,7 +147,9 @@ def objective(
     parameters = np.asarray(theta, dtype=float)
     expected = family.n_parameter(transitions.n_unit)
     if parameters.shape != (expected,):
-        raise EstimationError(f"theta must have {expected} entries for {transitions.n_unit} units; found {parameters.shape}")
+        raise EstimationError(
+            f"theta must have {expected} entries for {transitions.n_unit} units; found {parameters.shape}"
+        )
     if not np.isfinite(parameters).all():
         raise EstimationError("theta holds NaN or infinite entries")
     if not transitions.n_transition:

@@ -1,6 +1,7 @@
 r"""Sums over transitions of pairwise observables, from lists of active units.
 
-A transition goes from bin ``start`` to bin ``stop``; with spins :math:`x = 2 s - 1` at ``start`` and :math:`x'` at ``stop``
+A transition goes from bin ``start`` to bin ``stop``. With spins :math:`x = 2 s - 1` at ``start`` and :math:`x'` at
+``stop``
 
 * antisymmetric: :math:`g_{ij} = x'_i x_j - x_i x'_j`,
 * flow: :math:`g_{ij} = (x'_i - x_i) x_j`.
@@ -9,8 +10,8 @@ The value of the reverse process is the same function with ``start`` and ``stop`
 :math:`s`, only pairs of active units and sums over the rows of theta remain, so one transition costs about
 :math:`n_{start} n_{stop}` additions.
 
-All functions take theta as a matrix (unit, unit): antisymmetric for the first observable, any for the second. The score and
-the sum of weights of one pass are made together, with a running shift of the exponent so that no theta overflows.
+All functions take theta as a matrix (unit, unit): antisymmetric for the first observable, any for the second. The score
+and the sum of weights of one pass are made together, with a running shift of the exponent so that no theta overflows.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def tilted_flow(row_start, unit, start, stop, theta):
 
 @kernel
 def change_moments(row_start, unit, start, stop, n_unit):
-    """Return how often each unit changed (unit,) and how often each pair changed together (unit, unit), per transition."""
+    """Return how often each unit changed (unit,) and how often each pair did together (unit, unit), per transition."""
     single = np.zeros(n_unit)
     both = np.zeros((n_unit, n_unit))
     changed = np.zeros(n_unit, np.bool_)
@@ -157,7 +158,7 @@ def _flow_score(row_start, unit, start, stop, flat, row_sum, n_unit):
 
 @kernel
 def _flow_rows(row_start, unit, start, rows, flat, row_sum, n_unit):
-    """Return the sum of 4 theta_ij s_j - 2 theta_ij over the units i active in ``rows`` and all j, s taken at ``start``."""
+    """Return the sum of 4 theta_ij s_j - 2 theta_ij over all j and the units i active in ``rows``, s at ``start``."""
     pair, single = 0.0, 0.0
     first, last = row_start[start], row_start[start + 1]
     for event in range(row_start[rows], row_start[rows + 1]):

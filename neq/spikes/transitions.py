@@ -141,7 +141,7 @@ def _binary(array: ArrayLike) -> np.ndarray:
 
 
 def _runs(segment: ArrayLike | None, n_bin: int) -> np.ndarray:
-    """Number the stretches of equal segment numbers, so that a number used again later does not join two stretches."""
+    """Count the stretches of equal numbers, so that a number used again later does not join two of them."""
     if segment is None:
         return np.zeros(n_bin, np.int64)
     number = np.asarray(segment)

@@ -1,0 +1,52 @@
+"""neq: how irreversible is neural activity? Entropy production of spike trains, from recordings to figures.
+
+The public names, and nothing else. They are looked up on first use, so that importing ``neq`` compiles nothing and
+imports no optional package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "MaxEnt": "estimators.maxent",
+    "MaxEntResult": "estimators.maxent",
+    "NeqError": "errors",
+    "Recording": "spikes.recording",
+    "Transitions": "spikes.transitions",
+    "bin_spikes": "spikes.binning",
+    "objective": "observables",
+    "open_run": "runs",
+    "read_recording": "readers",
+}
+_PACKAGES = ("figures", "models")
+
+__all__ = sorted([*_WHERE, *_PACKAGES])
+
+if TYPE_CHECKING:
+    from . import figures as figures
+    from . import models as models
+    from .errors import NeqError as NeqError
+    from .estimators.maxent import MaxEnt as MaxEnt
+    from .estimators.maxent import MaxEntResult as MaxEntResult
+    from .observables import objective as objective
+    from .readers import read_recording as read_recording
+    from .runs import open_run as open_run
+    from .spikes.binning import bin_spikes as bin_spikes
+    from .spikes.recording import Recording as Recording
+    from .spikes.transitions import Transitions as Transitions
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _WHERE:
+        return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    raise AttributeError(f"module 'neq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

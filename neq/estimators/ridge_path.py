@@ -1,0 +1,142 @@
+r"""The path of ridge-regularised fits, from strong to weak, and the point on it that validation data like best.
+
+Unregularised, the objective has no useful maximum once parameters outnumber what the data hold: the training value
+grows while the held-out value falls without bound. So the ridge is part of the estimator. In the variables
+:math:`y_{ij} = \theta_{ij} \sqrt{\mathrm{Var}(g_{ij})}` it is :math:`\lambda |y|^2 / 2`: all pairs are held back
+equally in units of their own noise, and the same scaling is the preconditioner of the optimiser. Each fit starts where
+the one before it ended, and every iterate is a candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from ..errors import EstimationError
+from ..observables import Observable
+from ..spikes.transitions import Transitions
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """How the path is walked.
+
+    Parameters
+    ----------
+    first, last
+        Strongest and weakest ridge, in units of the variance of g.
+    ratio
+        Between one ridge and the next.
+    max_iteration
+        Iterations of the optimiser at each ridge; a fit need not converge, the next ridge goes on from it.
+    patience
+        Ridges without a better validation value after which the walk ends.
+    """
+
+    first: float = 1.0
+    last: float = 1e-4
+    ratio: float = 2.0
+    max_iteration: int = 5
+    patience: int = 3
+
+
+@dataclass(frozen=True)
+class PathFit:
+    """Where the path was best.
+
+    Parameters
+    ----------
+    theta
+        Parameters (observable,) with the best validation value, zero not being a candidate here.
+    validation
+        That value, nats per transition; may be negative.
+    ridge
+        Ridge at which it was met.
+    n_iteration, n_evaluation
+        Iterations of the optimiser and evaluations of the training objective, over the whole path.
+    turned
+        True where validation had stopped improving when the walk ended, False where the path ran out first.
+    """
+
+    theta: np.ndarray
+    validation: float
+    ridge: float
+    n_iteration: int
+    n_evaluation: int
+    turned: bool
+
+
+class _Walk:
+    """One walk along the path: the training problem at the present ridge, and the best candidate so far."""
+
+    def __init__(self, observable: Observable, train: Transitions, validation: Transitions, scale: np.ndarray) -> None:
+        self.observable, self.train, self.validation, self.scale = observable, train, validation, scale
+        self.mean = observable.mean(train)
+        self.mean_validation = observable.mean(validation)
+        self.ridge = np.nan
+        self.best_theta, self.best_validation, self.best_ridge = np.zeros_like(scale), -np.inf, np.nan
+
+    def loss(self, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return minus the regularised training objective, and its gradient, in scaled parameters y (observable,)."""
+        theta = y * self.scale
+        log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
+        value = theta @ self.mean - log_normaliser
+        gradient = (self.mean - reverse_mean) * self.scale
+        return self.ridge / 2 * float(y @ y) - value, self.ridge * y - gradient
+
+    def keep(self, y: np.ndarray) -> None:
+        """Score one iterate on validation data and remember it if it is the best."""
+        theta = y * self.scale
+        value = score_mean(self.observable, self.validation, theta, self.mean_validation)
+        if value > self.best_validation:
+            self.best_theta, self.best_validation, self.best_ridge = theta, value, self.ridge
+
+
+def fit_path(
+    observable: Observable, train: Transitions, validation: Transitions, options: PathOptions | None = None
+) -> PathFit:
+    """Walk the ridge path on ``train`` and choose on ``validation``.
+
+    Raises
+    ------
+    EstimationError
+        No observable varies over the training transitions.
+    """
+    options = options or PathOptions()
+    walk = _Walk(observable, train, validation, _scale(observable, train))
+    y = np.zeros_like(walk.scale)
+    walk.ridge, unimproved, n_iteration, n_evaluation = options.first, 0, 0, 0
+    while walk.ridge >= options.last and unimproved < options.patience:
+        before = walk.best_validation
+        fit = optimize.minimize(
+            walk.loss, y, jac=True, method="L-BFGS-B", callback=walk.keep, options={"maxiter": options.max_iteration}
+        )
+        y = fit.x
+        n_iteration, n_evaluation = n_iteration + fit.nit, n_evaluation + fit.nfev
+        unimproved = 0 if walk.best_validation > before else unimproved + 1
+        walk.ridge /= options.ratio
+    turned = unimproved >= options.patience
+    return PathFit(walk.best_theta, walk.best_validation, walk.best_ridge, n_iteration, n_evaluation, turned)
+
+
+def _scale(observable: Observable, train: Transitions) -> np.ndarray:
+    """Return 1 / sd of every g (observable,), 0 where g never varies: its parameter stays 0."""
+    variance = observable.variance(train)
+    varies = variance > 0
+    if not varies.any():
+        raise EstimationError(
+            f"no {observable.name} observable of the {train.n_unit} units varies over the training transitions; "
+            "choose active units or a longer recording"
+        )
+    scale = np.zeros_like(variance)
+    scale[varies] = 1 / np.sqrt(variance[varies])
+    return scale
+
+
+def score_mean(observable: Observable, transitions: Transitions, theta: np.ndarray, mean: np.ndarray) -> float:
+    """Return J of theta in nats per transition, given the mean of g (observable,) on the same transitions."""
+    reverse = observable.reverse_score(transitions, theta)
+    top = reverse.max()
+    return float(theta @ mean - top - np.log(np.mean(np.exp(reverse - top))))
