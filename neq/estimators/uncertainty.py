@@ -103,7 +103,7 @@ def block_scores(score: np.ndarray, reverse_score: np.ndarray, block: np.ndarray
 
 
 def time_blocks(transitions: Transitions, length: int) -> np.ndarray:
-    """Give numbers to blocks of ``length`` bins that never cross from one uninterrupted stretch to the next (transition,)."""
+    """Give numbers to blocks of ``length`` bins, none crossing from one stretch to the next (transition,)."""
     position = np.minimum(transitions.earlier, transitions.later)
     change = np.flatnonzero(np.diff(transitions.run)) + 1
     start_of_run = np.concatenate([position[:1], position[change]])
@@ -113,7 +113,7 @@ def time_blocks(transitions: Transitions, length: int) -> np.ndarray:
 
 
 def block_length(score: np.ndarray, n_bin: int) -> int:
-    """Return a block length in bins: ten autocorrelation times of the scores (transition,), or more for fewer blocks."""
+    """Return a block length in bins: ten autocorrelation times of scores (transition,), or more for fewer blocks."""
     return max(int(np.ceil(TIMES_PER_BLOCK * autocorrelation_time(score))), -(-n_bin // MAX_BLOCK), 1)
 
 
