@@ -1,0 +1,77 @@
+"""One line of a figure: means, bars, and markers that show what limits a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+LIMITS = ("data_limited", "tail_limited", "no_evidence")
+"""Quality flags that make a marker hollow."""
+
+HALF = 0.5
+"""Share of cells with a flag from which on the marker of their point shows it."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The points of one line in ascending x (point,); ``bar`` is NaN where there is none."""
+
+    x: np.ndarray
+    y: np.ndarray
+    bar: np.ndarray
+    alone: np.ndarray
+    hollow: np.ndarray
+    capped: np.ndarray
+
+    @classmethod
+    def of(cls, summary: xr.Dataset, value: str) -> Series:
+        """Take the points with a value from one line of a summary (size,)."""
+        at = summary["n_unit"] if "n_unit" in summary else summary["size"].where(summary["size"] > 0)
+        x, y = at.values.astype(float), summary[value].values.astype(float)
+        order = np.argsort(x)
+        keep = order[(np.isfinite(x) & np.isfinite(y))[order]]
+        alone = summary[f"{value}_n_session"].values[keep] < 2
+        bar = np.where(alone, summary[f"{value}_spread"].values[keep], summary[f"{value}_sem"].values[keep])
+        hollow = _share(summary, LIMITS)[keep] >= HALF
+        return cls(x[keep], y[keep], bar, alone, hollow, _share(summary, ("capped",))[keep] >= HALF)
+
+
+def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
+    """Return label and part for each label of an axis; the whole, labelled "", where there is no such axis."""
+    if dim not in data.dims:
+        return [("", data)]
+    return [(label, data.sel({dim: label})) for label in data[dim].values.tolist()]
+
+
+def draw_series(axes: Axes, series: Series, look: dict[str, Any], name: str) -> None:
+    """Draw one line; its parts carry ``<part>:<name>`` as gid (line, bars, filled, hollow, capped)."""
+    colour, level = look["color"], look["zorder"]
+    axes.plot(series.x, series.y, color=colour, linestyle=look["linestyle"], zorder=level, gid=f"line:{name}")
+    has_bar = np.isfinite(series.bar)
+    if has_bar.any():
+        x, y, bar = series.x[has_bar], series.y[has_bar], series.bar[has_bar]
+        bars = axes.errorbar(x, y, yerr=bar, color=colour, zorder=level, elinewidth=1.0, capsize=2.0, linestyle="none")
+        bars[2][0].set_gid(f"bars:{name}")
+    for part, here, face in (("filled", ~series.hollow, colour), ("hollow", series.hollow, "white")):
+        dots = {"linestyle": "none", "marker": look["marker"], "color": colour, "markerfacecolor": face}
+        axes.plot(series.x[here], series.y[here], zorder=level + 2, gid=f"{part}:{name}", **dots)
+    cross: dict[str, Any] = {"linestyle": "none", "marker": "x", "color": "black", "markersize": 7.0}
+    axes.plot(series.x[series.capped], series.y[series.capped], zorder=level + 3, gid=f"capped:{name}", **cross)
+
+
+def draw_truth(axes: Axes, level: float, size: float, colour: str, name: str) -> None:
+    """Draw an exact value as a short mark at the size for which it is exact, and a thin dotted line for comparison."""
+    axes.axhline(level, color=colour, linestyle=":", linewidth=0.8, zorder=1, gid=f"limit:{name}")
+    mark: dict[str, Any] = {"marker": "_", "markersize": 14.0, "markeredgewidth": 2.4, "linestyle": "none"}
+    axes.plot([size], [level], color=colour, zorder=6, gid=f"truth:{name}", **mark)
+
+
+def _share(summary: xr.Dataset, flags: tuple[str, ...]) -> np.ndarray:
+    """Return the largest share of cells with one of the flags (size,); 0 where none was examined."""
+    shares = [np.zeros(summary.sizes["size"])]
+    shares += [np.nan_to_num(summary[f"share_{flag}"].values) for flag in flags if f"share_{flag}" in summary]
+    return np.max(shares, axis=0)

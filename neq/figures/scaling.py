@@ -1,0 +1,157 @@
+"""Entropy production against the number of units, with its null, its truth and what limits it."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..errors import NeqError
+from ..summary import summarise
+from . import legends, style
+from .lines import Series, along, draw_series, draw_truth
+
+N_PANEL = 6
+"""Most panels side by side; labels of further axes beyond them are left out, and the caption says so."""
+
+SPLIT = ("condition", "contrast", "surrogate", "size")
+"""Axes drawn inside a panel."""
+
+
+@style.styled
+def scaling(
+    data: xr.Dataset, value: str = "entropy_production_per_spike", truth: xr.Dataset | xr.DataArray | None = None
+) -> Figure:
+    """Draw a value against the number of units, one line per condition, and the paired differences of conditions.
+
+    Parameters
+    ----------
+    data
+        A run (:func:`neq.open_run`) or its summary (:func:`neq.summary.summarise`). The order of its labels is the
+        order of the legend. Labels of ``surrogate`` other than ``none`` are drawn grey; every label of a further axis
+        has its own panel.
+    value
+        What to draw.
+    truth
+        Exact values (condition,) or (session, condition) of ``value``: a DataArray, or a Dataset with the variable
+        ``exact_<value>``. Its attribute, coordinate or variable ``truth_size`` is the number of units of the whole
+        network, for which alone they are exact.
+
+    Returns
+    -------
+    Figure
+        Its label is the caption. Hollow markers: half or more of the cells there are limited by data or by tails, or
+        without evidence; a cross: half or more are capped.
+
+    Examples
+    --------
+    >>> dims = ("session", "condition", "size", "repetition")
+    >>> cells = np.arange(8.0).reshape(1, 1, 4, 2)
+    >>> run = xr.Dataset({"entropy_production": (dims, cells), "status": (dims, np.full(cells.shape, "ok"))})
+    >>> figure = scaling(run.assign_coords(size=[10, 20, 30, 40]), value="entropy_production")
+    >>> figure.axes[0].lines[1].get_ydata().tolist()
+    [0.5, 2.5, 4.5, 6.5]
+    """
+    summary = summarise(data, [value]) if "repetition" in data.dims else data
+    if value not in summary:
+        raise NeqError(f"cannot draw {value}: the summary holds {', '.join(map(str, summary.data_vars))}")
+    if not bool(np.isfinite(summary[value]).any()):
+        return style.message(f"Nothing to draw yet: {legends.completeness(summary)}.")
+    panels, n_label = _panels(summary, value)
+    with_contrast = f"{value}_difference" in summary
+    figure, grid = _canvas(len(panels), with_contrast)
+    drawn: list[Series] = []
+    for column, (title, point) in enumerate(panels):
+        drawn += _draw_conditions(grid[0][column], point, value, truth)
+        grid[0][column].set_title(title)
+        if with_contrast:
+            drawn += _draw_contrasts(grid[1][column], point, value)
+    _dress(grid, summary, value)
+    legends.add(figure, grid, summary, truth is not None)
+    note = f" Shown: {len(panels)} of {n_label} panels." if n_label > len(panels) else ""
+    style.caption(figure, legends.scaling_caption(summary, value, drawn, truth is not None) + note)
+    return figure
+
+
+def _panels(summary: xr.Dataset, value: str) -> tuple[list[tuple[str, xr.Dataset]], int]:
+    """Return the title and the part of the summary of each panel, and how many there would be."""
+    extra = [str(dim) for dim in summary[value].dims if dim not in SPLIT]
+    labels = [summary[dim].values.tolist() for dim in extra]
+    panels = []
+    for chosen in list(product(*labels))[:N_PANEL]:
+        title = ", ".join(f"{dim} {label}" for dim, label in zip(extra, chosen, strict=True)).replace("_", " ")
+        panels.append((title, summary.sel(dict(zip(extra, chosen, strict=True)))))
+    return panels, int(np.prod([len(names) for names in labels]))
+
+
+def _canvas(n_panel: int, with_contrast: bool) -> tuple[Figure, list[list[Axes]]]:
+    """Return an empty figure and its axes by row; the two panels of a single column stand side by side."""
+    beside = with_contrast and n_panel == 1
+    n_row = 2 if with_contrast and not beside else 1
+    n_column = 2 if beside else n_panel
+    width = style.COLUMN if n_column == 1 else style.PAGE
+    figure = Figure(figsize=(width, 2.4 * n_row + 0.3), layout="constrained")
+    axes = figure.subplots(n_row, n_column, squeeze=False, sharey=False if beside else "row")
+    return figure, [[axes[0, 0]], [axes[0, 1]]] if beside else axes.tolist()
+
+
+def _draw_conditions(axes: Axes, point: xr.Dataset, value: str, truth: Any) -> list[Series]:
+    """Draw the lines of one panel: every condition in its colour, its nulls grey with the same marker."""
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+    drawn = []
+    for i, (condition, mine) in enumerate(along(point, "condition")):
+        n_null = 0
+        for surrogate, line in along(mine, "surrogate"):
+            look: dict[str, Any] = {"color": style.colour(i), "marker": style.marker(i), "linestyle": "-", "zorder": 3}
+            if surrogate not in ("none", ""):
+                look |= {"color": style.GREY, "linestyle": style.null_line(n_null), "zorder": 2}
+                n_null += 1
+            drawn.append(Series.of(line, value))
+            draw_series(axes, drawn[-1], look, f"{condition}:{surrogate}")
+        if truth is not None:
+            draw_truth(axes, *_exact(truth, value, condition), style.colour(i), str(condition))
+    return drawn
+
+
+def _exact(truth: xr.Dataset | xr.DataArray, value: str, condition: str) -> tuple[float, float]:
+    """Return the exact value of a condition, averaged over sessions, and the size it belongs to."""
+    exact = truth[f"exact_{value}"] if isinstance(truth, xr.Dataset) else truth
+    size = truth.attrs["truth_size"] if "truth_size" in truth.attrs else np.mean(truth["truth_size"])
+    if "condition" in exact.dims:
+        exact = exact.sel(condition=condition)
+    return float(exact.mean()), float(size)
+
+
+def _draw_contrasts(axes: Axes, point: xr.Dataset, value: str) -> list[Series]:
+    """Draw the paired differences of the conditions of the data themselves, at the mean size of all conditions."""
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+    if "surrogate" in point.dims:
+        labels = point["surrogate"].values.tolist()
+        point = point.isel(surrogate=labels.index("none") if "none" in labels else 0)
+    name = f"{value}_difference"
+    lines = point[[name, f"{name}_sem", f"{name}_spread", f"{name}_n_session"]]
+    if "n_unit" in point:
+        lines["n_unit"] = point["n_unit"].mean("condition")
+    drawn = []
+    for i, (contrast, line) in enumerate(along(lines, "contrast")[: len(style.CONTRASTS)]):
+        drawn.append(Series.of(line, name))
+        draw_series(axes, drawn[-1], style.CONTRASTS[i] | {"linestyle": "-", "zorder": 3}, str(contrast))
+    return drawn
+
+
+def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
+    """Name the axes and start them at zero units."""
+    attrs = summary[value].attrs
+    what = str(attrs.get("long_name", value)).replace("_", " ")
+    units = f" ({attrs['units']})" if attrs.get("units", "1") not in ("", "1") else ""
+    for row, text in zip(grid, (what, "paired difference"), strict=False):
+        row[0].set_ylabel(f"{text[:1].upper()}{text[1:]}{units}")
+        for axes in row:
+            axes.set_xlabel("Number of units")
+            axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True))
+            axes.set_xlim(0.0, axes.dataLim.x1 * 1.06)

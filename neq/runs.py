@@ -1,0 +1,154 @@
+"""Open the results of a sweep as a labelled Dataset."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import NeqError
+from .variables import QUALITY_FLAGS
+
+STATUS_NAMES = ("pending", "ok", "failed", "impossible", "not_needed")
+"""Meaning of each status code of a store that does not list its own."""
+
+ENGINE_VARIABLES = ("status", "quality", "error_type", "error", "attempts", "seconds", "peak_memory", "run")
+"""What the engine keeps about a cell, whatever the study."""
+
+STORE_NAME = "sweep.zarr"
+
+
+class RunError(NeqError, ValueError):
+    """A path is not a run folder, or its store cannot be read."""
+
+
+def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dataset:
+    """Open the results of a run, finished or still growing.
+
+    Parameters
+    ----------
+    path
+        The run folder, or the ``sweep.zarr`` in it.
+    variables
+        Names of the variables wanted; all by default.
+
+    Returns
+    -------
+    Dataset
+        Axes in ascending order (the size ``all``, stored as 0, last; ``size_label`` spells it out; the undisturbed
+        label ``none`` of an axis first). Numbers of cells that are not ``ok`` are NaN, so integers come as floats.
+        ``status`` and ``quality_flags`` are text. Arrays with more dimensions than the axes (theta, drawn units) stay
+        on disk until they are indexed, with their fill value where a cell has none.
+
+    Raises
+    ------
+    RunError
+        There is no store at ``path``.
+
+    Examples
+    --------
+    >>> open_run("results/nothing")
+    Traceback (most recent call last):
+    neq.runs.RunError: results/nothing is not a run: expected a folder that holds sweep.zarr ...
+    """
+    store = _find_store(Path(path))
+    raw = _open_store(store)
+    header = dict(raw.attrs.get("neq", {}))
+    status = raw["status"].load()  # before the values: a cell that is ok now has all its values already
+    axes = status.dims
+    wanted = [name for name in raw.data_vars if variables is None or name in variables or name in ("status", "quality")]
+    dataset = raw[wanted].isel({axis: _order(raw[axis].values, str(axis)) for axis in axes})
+    names = _decode_status(dataset["status"].load())
+    for name in wanted:
+        if dataset[name].dims == axes and name != "status":
+            dataset[name] = _mask(dataset[name].load(), names, name in ENGINE_VARIABLES)
+    dataset["status"] = names
+    return _label(dataset, header, store)
+
+
+def _find_store(path: Path) -> Path:
+    """Return the store at or in ``path``."""
+    for candidate in (path, path / STORE_NAME):
+        if (candidate / "zarr.json").is_file() and (candidate / "status").is_dir():
+            return candidate
+    found = "nothing" if not path.exists() else "a file" if path.is_file() else "a folder without one"
+    raise RunError(
+        f"{path} is not a run: expected a folder that holds {STORE_NAME} (or that store itself), found {found}; "
+        "`neq run CONFIG` makes one"
+    )
+
+
+def _open_store(store: Path) -> xr.Dataset:
+    """Open without consolidated metadata, which is stale while a run grows."""
+    try:
+        return xr.open_zarr(store, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False)
+    except Exception as error:
+        raise RunError(
+            f"{store} cannot be read ({type(error).__name__}: {error}); `neq doctor` says what is wrong"
+        ) from error
+
+
+def _natural(label: Any) -> tuple:
+    """Sort key in which s2 comes before s10."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(label)) if part)
+
+
+def _order(labels: np.ndarray, axis: str) -> list[int]:
+    """Return the positions of the labels in ascending order."""
+    if labels.dtype.kind in "iuf":
+        values = [np.inf if axis == "size" and label == 0 else label for label in labels.tolist()]
+        return sorted(range(len(values)), key=values.__getitem__)
+    return sorted(range(len(labels)), key=lambda i: (labels[i] != "none", _natural(labels[i])))
+
+
+def _decode_status(codes: xr.DataArray) -> xr.DataArray:
+    """Turn status codes into their names."""
+    meanings = str(codes.attrs.get("flag_meanings", " ".join(STATUS_NAMES))).split()
+    values = np.atleast_1d(codes.attrs.get("flag_values", np.arange(len(meanings)))).tolist()
+    names = np.full(max(256, max(values) + 1), "unknown", dtype=f"U{max(7, *map(len, meanings))}")
+    names[values] = meanings
+    attrs = {key: value for key, value in codes.attrs.items() if not key.startswith("flag_")}
+    return xr.DataArray(names[codes.values], dims=codes.dims, coords=codes.coords, attrs=attrs)
+
+
+def _mask(array: xr.DataArray, status: xr.DataArray, engine: bool) -> xr.DataArray:
+    """Blank what is not a result: numbers of the study unless ok, text only while a cell is pending."""
+    if array.dtype.kind in "biuf":
+        if engine:
+            return array
+        values = np.where(status.values == "ok", array.values.astype(float), np.nan)
+    else:
+        values = np.where(status.values == "pending", "", array.values.astype(object))
+    return array.copy(data=values)
+
+
+def _quality_text(quality: xr.DataArray) -> xr.DataArray:
+    """Spell out the bits of the quality field."""
+    codes = np.arange(256)
+    words = [", ".join(name for name, bit in QUALITY_FLAGS.items() if code & bit) for code in codes]
+    text = np.array(words)[quality.values]
+    return quality.copy(data=text).assign_attrs(long_name="reasons to doubt the value, spelt out")
+
+
+def _label(dataset: xr.Dataset, header: dict[str, Any], store: Path) -> xr.Dataset:
+    """Add the readable coordinates and the attributes that say what this run is."""
+    if "quality" in dataset:
+        dataset["quality_flags"] = _quality_text(dataset["quality"])
+    if "size" in dataset.coords:
+        words = ["all" if label == 0 else str(label) for label in dataset["size"].values.tolist()]
+        dataset = dataset.assign_coords(size_label=("size", np.array(words, dtype=str)))
+    dataset.attrs = {
+        "run": store.resolve().parent.name,
+        "study": str(header.get("study", "")),
+        "study_version": header.get("study_version", ""),
+        "settings_hash": str(header.get("settings_hash", "")),
+        "cells_ok": f"{int((dataset['status'] == 'ok').sum())} of {dataset['status'].size}",
+        "settings": json.dumps(header.get("settings", {})),
+        "config": json.dumps(header.get("config", {})),
+    }
+    return dataset
