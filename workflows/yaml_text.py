@@ -88,12 +88,24 @@ def syntax_problem(error: yaml.YAMLError) -> str:
     return what if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {what}"
 
 
-def dump(data: Any) -> str:
-    """Return ``data`` as YAML that :func:`parse` reads back.
+def dump(data: dict[str, Any]) -> str:
+    """Return ``data`` as YAML that :func:`parse` reads back: one key per line, short values within the line.
 
     Examples
     --------
-    >>> parse(dump({"area": "no", "session": "1e3", "ridge": 1e-7, "path": None}))[0]
-    {'area': 'no', 'session': '1e3', 'ridge': 1e-07, 'path': None}
+    >>> print(dump({"area": "no", "session": "1e3", "ridge": 1e-7, "path": None, "sizes": [10, "all"]}), end="")
+    area: no
+    session: '1e3'
+    ridge: 1.0e-07
+    path: null
+    sizes: [10, all]
     """
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return "".join(_dump_one(key, value) for key, value in data.items())
+
+
+def _dump_one(key: str, value: Any) -> str:
+    # with flow style None a mapping of plain scalars would itself be written within braces
+    flow = None if isinstance(value, dict | list | tuple) and value else False
+    return yaml.dump(
+        {key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=110
+    )

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from neq.errors import ConfigError
-from workflows import config
+from workflows import config, config_show
 
 
 class Estimator(config.Section):
@@ -134,3 +134,12 @@ def test_resolved__reads_back(tmp_path):
     one = config.load(write(tmp_path, "recordings: [a, b]\nsizes: [3, all]\nestimator: {ridge: 1e-7}\n"))
     (tmp_path / "config.yaml").write_text(config.resolved(one))
     assert config.load(tmp_path / "config.yaml").model_dump() == one.model_dump()
+
+
+def test_commented__reads_back_and_tells_defaults(tmp_path):
+    one = config.load(write(tmp_path, "recordings: {s1: a, s2: b}\nseed: 4\nestimator: {ridge: 1e-7}\n"))
+    text = config_show.commented(one)
+    (tmp_path / "shown.yaml").write_text(text)
+    assert config.load(tmp_path / "shown.yaml").model_dump() == one.model_dump()
+    assert "seed: 4                                       # Root of all random streams. Default: 0" in text
+    assert "Default: 1.0e-06" in text
