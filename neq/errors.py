@@ -46,6 +46,11 @@ class StoreError(NeqError, OSError):
 class ChunkError(StoreError):
     """A chunk of the store is damaged or missing; the message names the variable and the block."""
 
+    def __init__(self, message: str, variable: str = "", block: str = "") -> None:
+        super().__init__(message)
+        self.variable = variable
+        self.block = block
+
 
 class LeaseHeldError(NeqError, RuntimeError):
     """Another live driver works on this run folder."""

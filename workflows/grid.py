@@ -100,7 +100,8 @@ class Grid:
 
         Examples
         --------
-        >>> Grid((Axis("session", ("a", "b")), Axis("size", (10, 20)), Axis("repetition", tuple(range(64))))).block_shape()
+        >>> sizes, repetitions = Axis("size", (10, 20)), Axis("repetition", tuple(range(64)))
+        >>> Grid((Axis("session", ("a", "b")), sizes, repetitions)).block_shape()
         (1, 2, 2)
         """
         override = dict(override or {})

@@ -1,0 +1,127 @@
+"""A tiny study for tests of the engine: values come from seeds, faults from labels and from the environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from neq import seeds
+from neq.errors import ImpossibleError
+from workflows.config import RunConfig
+from workflows.studies.base import Axis, Output, Prepared, Source, Study
+
+
+class ToyConfig(RunConfig):
+    study: str = "toy_study:Toy"
+    sessions: tuple[str, ...] = ("a", "b")
+    conditions: tuple[str, ...] = ("rest", "move")
+    sizes: tuple[int | str, ...] = (2, 4, "all")
+    repetitions: int = 4
+    strength: float = 1.0
+    """A setting: another value is another study."""
+    extra: dict[str, tuple[float | str, ...]] = {}
+    with_sources: bool = False
+    big: bool = False
+
+
+class Toy(Study):
+    """Every cell draws from its labels; labels with a meaning: size 13 is impossible, session `bad...` fails."""
+
+    name = "toy"
+    version = 1
+    Config = ToyConfig
+
+    def axes(self):
+        config = self.config
+        extra = tuple(Axis(name, labels) for name, labels in config.extra.items())
+        return (
+            Axis("session", config.sessions, stage="ingest"),
+            Axis("condition", config.conditions),
+            *extra,
+            Axis("size", config.sizes, long_name="number of units"),
+            Axis("repetition", tuple(range(config.repetitions))),
+        )
+
+    def outputs(self):
+        outputs = (
+            Output("value", units="nats", long_name="a number"),
+            Output("n_unit", "i8", units="1"),
+            Output("reason", "str"),
+            Output("drawn_unit", "i8", dims=("drawn",), fill=-1),
+        )
+        return (*outputs, Output("theta", dims=("pair",), own_chunk=True)) if self.config.big else outputs
+
+    def settings(self):
+        return {"seed": self.config.seed, "strength": self.config.strength}
+
+    def dimensions(self, prepared):
+        largest = max(size for size in self.config.sizes if size != "all") if self.config.sizes != ("all",) else 5
+        return {"drawn": max(largest, 5), **({"pair": 3} if self.config.big else {})}
+
+    def sources(self):
+        if not self.config.with_sources:
+            return ()
+        return tuple(Source({"session": session}, {"file": f"{session}.txt"}) for session in self.config.sessions)
+
+    def ingest(self, source, run_folder):
+        text = (Path(run_folder) / source.spec["file"]).read_text()
+        if text == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Prepared(source.labels, path=source.spec["file"], content=text, facts={"n_unit": 5})
+
+    def open_inputs(self, cell, prepared, run_folder):
+        return prepared
+
+    def compute(self, cell, inputs):
+        _faults(cell)
+        if cell["size"] == 13:
+            raise ImpossibleError("size 13 is larger than the 5 units there are")
+        if str(cell["session"]).startswith("bad"):
+            raise ValueError(f"no number for {cell['session']}, repetition {cell['repetition']}")
+        rng = seeds.generator(self.config.seed, **cell)
+        n = cell["size"] or 5
+        values = {
+            "value": self.config.strength * rng.normal(),
+            "n_unit": n,
+            "reason": f"é {n}",
+            "drawn_unit": rng.permutation(max(n, 5))[:n],
+            "quality": int(rng.integers(16)),
+        }
+        return {**values, "theta": rng.normal(size=3)} if self.config.big else values
+
+    def cost(self, cell, facts):
+        return float(cell["size"] or 5)
+
+    def reduce(self, dataset):
+        return dataset
+
+    def figures(self, dataset, summary):
+        return {}
+
+
+def _faults(cell):
+    """Wait as `TOY_SECONDS` says; die or stop in the cell that `TOY_DIE` names (session/condition/size/repetition)."""
+    time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    name = "/".join(str(cell[axis]) for axis in ("session", "condition", "size", "repetition"))
+    if name in os.environ.get("TOY_DIE", "").split():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == os.environ.get("TOY_MEMORY"):
+        raise MemoryError("no memory left")
+    if name == os.environ.get("TOY_WARN"):
+        np.log(np.zeros(1))
+
+
+class Empty(Toy):
+    """Cells that do nothing, to measure the engine alone."""
+
+    name = "empty"
+
+    def outputs(self):
+        return (Output("value"),)
+
+    def compute(self, cell, inputs):
+        return {"value": 0.0}
