@@ -11,32 +11,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from neq import seeds
 from neq.errors import RecordingError
 from neq.models.kinetic_ising import MAX_ENUMERATED, KineticIsing
+from neq.models.modular_network import draw_network
 from neq.spikes.recording import Recording, SpikeTrains, epoch_table, unit_table
 
 CONDITIONS: Mapping[str, float] = {"driven": 1.0, "weak": 0.5, "reversible": 0.0}
 AREAS = ("V1", "LM", "AL", "PM")
-
-ACTIVITY = (0.02, 0.08)
-"""Share of bins in which a unit is active: drawn between these, uniformly in the logarithm."""
-NEIGHBOURS = 3.0
-"""Mean number of units that one is coupled to."""
-SYMMETRIC = (0.5, 0.5)
-"""Mean and standard deviation of the symmetric part of a coupling, in units of log-odds."""
-ANTISYMMETRIC = 0.45
-"""Median size of its antisymmetric part at strength 1: gives 0.05 to 0.1 nats per spike."""
-STRAY = 0.3
-"""Share of the units that may belong to a module whose home is another area."""
-DIGITS = 6
-"""Parameters are rounded to these: the last bits of a linear algebra library then cannot change a spike."""
 
 
 def synthetic(
@@ -111,98 +97,33 @@ def synthetic(
     _check(options)
     network = draw_network(name, n_unit=n_unit, module_size=module_size, seed=seed)
     models = {condition: network.model(strength) for condition, strength in options["conditions"].items()}
-    n_bin, n_gap = round(duration / bin_size), round(gap / bin_size)
-    starts = {condition: row * (n_bin + n_gap) for row, condition in enumerate(models)}
-    rasters = [
-        _raster(
-            models[condition], n_bin, start, seeds.generator(seed, session=name, condition=condition, role="spikes")
-        )
-        for condition, start in starts.items()
-    ]
-    trains = _trains(rasters, n_unit, bin_size)
-    epochs = [
-        {"condition": condition, "start": start * bin_size, "stop": (start + n_bin) * bin_size}
-        for condition, start in starts.items()
-    ]
+    trains, epochs = _record(name, models, options)
     area = [areas[index] for index in np.arange(n_unit) * len(areas) // n_unit]
-    return Recording(
-        session=name,
-        units=unit_table(range(n_unit), area=area, columns={"module": network.module}),
-        spike_times=trains,
-        epochs=epoch_table(epochs),
-        source={
-            "kind": "synthetic",
-            "path": "",
-            "options": options,
-            "content": _content_hash(trains, epochs, area),
-            "exact": {condition: _exact(model, network.module) for condition, model in models.items()},
-        },
-        bin_size=bin_size,
-        duration=epochs[-1]["stop"],
-    )
+    source = {
+        "kind": "synthetic",
+        "path": "",
+        "options": options,
+        "content": _content_hash(trains, epochs, area),
+        "exact": {condition: _exact(model, network.module) for condition, model in models.items()},
+    }
+    units = unit_table(range(n_unit), area=area, columns={"module": network.module})
+    stop = epochs[-1]["stop"]
+    return Recording(name, units, trains, epoch_table(epochs), source, bin_size=bin_size, duration=stop)
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
-    """One network of the ensemble.
-
-    Parameters
-    ----------
-    module
-        Module of each unit (unit,).
-    symmetric, antisymmetric
-        Parts of the couplings (target, source).
-    activity
-        Share of bins (unit,) in which each unit is active, in every condition.
-    """
-
-    module: np.ndarray
-    symmetric: np.ndarray
-    antisymmetric: np.ndarray
-    activity: np.ndarray
-
-    def model(self, strength: float) -> KineticIsing:
-        """Return the network with the antisymmetric part scaled by ``strength``; its biases keep the activity."""
-        couplings = (self.symmetric + strength * self.antisymmetric).round(DIGITS)
-        bias = np.empty(len(couplings))
-        for label in np.unique(self.module):
-            unit = np.flatnonzero(self.module == label)
-            bias[unit] = _solve_bias(couplings[np.ix_(unit, unit)], self.activity[unit])
-        return KineticIsing(couplings=couplings, bias=bias.round(DIGITS))
-
-
-def draw_network(session: str, *, n_unit: int = 60, module_size: int = 6, seed: int = 0) -> Network:
-    """Draw the network of one session; the arguments are those of :func:`synthetic`.
-
-    Examples
-    --------
-    >>> draw_network("a", n_unit=7).module.tolist() == draw_network("a", n_unit=7).module.tolist()
-    True
-    """
-    random = seeds.generator(seed, session=session, role="network")
-    module = np.arange(n_unit) * math.ceil(n_unit / module_size) // n_unit
-    stray = np.flatnonzero(random.random(n_unit) < STRAY)
-    module[stray] = random.permutation(module[stray])
-    n_other = np.bincount(module)[module] - 1
-    coupled = random.random((n_unit, n_unit)) * n_other < NEIGHBOURS
-    coupled = np.triu(coupled & (module[:, np.newaxis] == module), 1)
-    symmetric = coupled * random.normal(*SYMMETRIC, (n_unit, n_unit))
-    size = ANTISYMMETRIC * random.lognormal(0.0, 0.3, (n_unit, n_unit))
-    antisymmetric = coupled * size * random.choice([-1.0, 1.0], (n_unit, n_unit))
-    activity = np.exp(random.uniform(*np.log(ACTIVITY), n_unit))
-    return Network(module, symmetric + symmetric.T, antisymmetric - antisymmetric.T, activity)
-
-
-def _solve_bias(couplings: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """Return the biases (unit,) under which each unit of a module is active as asked, to about 1e-7 in log-odds."""
-    wanted = special.logit(activity)
-    bias = wanted - couplings @ activity
-    for _ in range(500):
-        step = wanted - special.logit(KineticIsing(couplings=couplings, bias=bias).activity())
-        if np.abs(step).max() < 1e-7:
-            break
-        bias += step
-    return bias
+def _record(
+    session: str, models: dict[str, KineticIsing], options: dict[str, Any]
+) -> tuple[SpikeTrains, list[dict[str, Any]]]:
+    """Run the conditions one after another; return the spikes of all and the epoch of each."""
+    bin_size = options["bin_size"]
+    n_bin, n_gap = round(options["duration"] / bin_size), round(options["gap"] / bin_size)
+    rasters, epochs, start = [], [], 0
+    for condition, model in models.items():
+        random = seeds.generator(options["seed"], session=session, condition=condition, role="spikes")
+        rasters.append(_raster(model, n_bin, start, random))
+        epochs.append({"condition": condition, "start": start * bin_size, "stop": (start + n_bin) * bin_size})
+        start += n_bin + n_gap
+    return _trains(rasters, options["n_unit"], bin_size), epochs
 
 
 def _raster(model: KineticIsing, n_bin: int, start: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ import pytest
 
 from neq import seeds
 from neq.errors import RecordingError
-from neq.readers.synthetic import draw_network, synthetic
+from neq.models.modular_network import draw_network
+from neq.readers.synthetic import synthetic
 from neq.spikes.binning import bin_spikes
 
 
@@ -37,22 +38,6 @@ def test_synthetic__exact_value_is_that_of_the_network(recording):
     np.testing.assert_allclose(model.entropy_production(), exact, rtol=1e-9)
     sample = model.sample_entropy_production(20_000, seed=1)
     assert abs(sample.value - exact) < 4 * sample.standard_error < exact
-
-
-def test_network__keeps_the_activity_in_every_condition():
-    network = draw_network("a", n_unit=20)
-    for strength in (0.0, 0.5, 1.0, -1.0):
-        np.testing.assert_allclose(network.model(strength).activity(), network.activity, rtol=1e-5)
-    assert ((network.activity >= 0.02) & (network.activity <= 0.08)).all()
-
-
-def test_network__strength_scales_the_antisymmetric_part_only():
-    network = draw_network("a", n_unit=20)
-    weak, driven = network.model(0.5).couplings, network.model(1.0).couplings
-    np.testing.assert_allclose(weak + weak.T, driven + driven.T, atol=4e-6)
-    np.testing.assert_allclose(2 * (weak - weak.T), driven - driven.T, atol=4e-6)
-    across = network.module[:, np.newaxis] != network.module
-    assert not driven[across].any()
 
 
 def test_synthetic__spikes_have_the_exact_rate(recording):
@@ -95,13 +80,6 @@ def test_synthetic__default_session_deals_units_to_areas_and_modules():
     assert units["area"].value_counts().tolist() == [15, 15, 15, 15]
     assert units["module"].value_counts().tolist() == [6] * 10
     assert (units.groupby("module")["area"].nunique() > 1).any()
-
-
-@pytest.mark.parametrize(("n_unit", "module_size"), [(2, 2), (7, 6), (13, 12), (25, 10)])
-def test_network__modules_are_no_larger_than_asked(n_unit, module_size):
-    network = draw_network("a", n_unit=n_unit, module_size=module_size)
-    assert len(network.module) == n_unit
-    assert np.bincount(network.module).max() <= module_size
 
 
 @pytest.mark.parametrize(
