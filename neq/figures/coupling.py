@@ -21,6 +21,9 @@ from . import style
 LINEAR = 0.02
 """Width of the linear part of the colour scale on either side of zero, where the couplings reach well above it."""
 
+N_SMALL = 100
+"""Up to this many units the figure fits one printed column."""
+
 
 @style.styled
 def coupling(
@@ -66,7 +69,8 @@ def coupling(
     matrix, names = matrix[np.ix_(order, order)], names[order]
     largest = float(np.max(np.abs(matrix), initial=0.0))
     linear = linear if linear is not None else min(LINEAR, largest / 5) or LINEAR
-    figure = Figure(figsize=(style.COLUMN, style.COLUMN * 0.94), layout="constrained")
+    width = style.COLUMN if n_unit <= N_SMALL else style.WIDE
+    figure = Figure(figsize=(width, width), layout="constrained")
     axes = figure.subplots()
     norm = SymLogNorm(linthresh=linear, vmin=-max(largest, linear), vmax=max(largest, linear))
     image = axes.imshow(matrix, cmap="RdBu_r", norm=norm, interpolation="nearest", gid="couplings")
@@ -74,6 +78,7 @@ def coupling(
     blocks = [(name, len(list(same))) for name, same in groupby(names.tolist())]
     _mark_areas(axes, blocks)
     axes.set_title(title)
+    style.fit_height(figure)
     style.caption(figure, _caption(n_unit, _n_coupling(n_unit, observable), observable, linear, blocks))
     return figure
 
@@ -162,7 +167,7 @@ def _colour_bar(figure: Figure, axes: Axes, image: Any, linear: float, largest: 
     """Add the colour bar with ticks at zero, at the ends of the linear part, at decades and at the largest value."""
     decades = 10.0 ** np.arange(np.ceil(np.log10(linear * 1.5)), np.floor(np.log10(max(largest, linear) / 1.5)) + 1)
     ticks = np.array([linear, *decades, *([largest] if largest > 1.5 * linear else [])])
-    bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.03)
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)))
     bar.set_ticks([*-ticks[::-1], 0.0, *ticks])
     bar.set_ticklabels([*(f"−{tick:.2g}" for tick in ticks[::-1]), "0", *(f"{tick:.2g}" for tick in ticks)])
     bar.minorticks_off()
@@ -186,7 +191,7 @@ def _mark_areas(axes: Axes, blocks: list[tuple[str, int]]) -> None:
     rotation = 90 if len(blocks) > 3 else 0
     axes.set_xticks(places, names, rotation=rotation)
     axes.set_yticks(places, names)
-    axes.tick_params(length=0.0, pad=6.0)
+    axes.tick_params(length=0.0, pad=8.0)
     thin: dict[str, Any] = {"color": "black", "linewidth": 0.5, "clip_on": False}
     for centre, place in zip(centres, places, strict=True):
         # a short leader from the middle of the area to its name, slanted where small areas crowd

@@ -85,10 +85,10 @@ def add(figure: Figure, grid: list[list[Axes]], summary: xr.Dataset, with_truth:
     if len(grid) > 1:
         contrasts = _contrast_handles(grid[1][0])
         grid[1][0].legend(handles=contrasts, ncols=1 if single else 3, **above, **shape)
-    if not single:
-        figure.legend(handles=handles, loc="outside upper left", ncols=4, **shape)
-    elif len(handles) > 1:
+    if single and len(grid) > 1:
         grid[0][0].legend(handles=handles, ncols=2, **above, **shape)
+    elif len(handles) > 1:
+        figure.legend(handles=handles, loc="outside upper left", ncols=2 if single else 4, **shape)
 
 
 def _contrast_handles(axes: Axes) -> list[Line2D]:
@@ -115,11 +115,20 @@ def _handles(row: list[Axes], summary: xr.Dataset, with_truth: bool) -> list[Lin
         handles.append(Line2D([], [], label=f"null: {label.replace('_', ' ')}", **look))
     if with_truth:
         handles.append(
-            Line2D([], [], color=DARK, linestyle=":", marker="_", markeredgewidth=2.4, label="exact, whole network")
+            Line2D(
+                [],
+                [],
+                color=DARK,
+                linestyle=":",
+                marker="_",
+                markeredgewidth=2.4,
+                markersize=12.0,
+                label="exact, whole network",
+            )
         )
     if _any_mark(row, "hollow:"):
         look = {"color": DARK, "marker": "o", "linestyle": "none", "markerfacecolor": "white"}
-        handles.append(Line2D([], [], label="limited (hollow)", **look))
+        handles.append(Line2D([], [], label="limited", **look))
     if _any_mark(row, "capped:"):
         handles.append(Line2D([], [], label="capped", color="black", marker="x", linestyle="none", markersize=7.0))
     return handles

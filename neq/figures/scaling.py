@@ -84,8 +84,9 @@ def _panels(summary: xr.Dataset, value: str) -> tuple[list[tuple[str, xr.Dataset
     labels = [summary[dim].values.tolist() for dim in extra]
     panels = []
     for chosen in list(product(*labels))[:N_PANEL]:
-        title = ", ".join(f"{dim} {label}" for dim, label in zip(extra, chosen, strict=True)).replace("_", " ")
-        panels.append((title, summary.sel(dict(zip(extra, chosen, strict=True)))))
+        named = dict(zip(extra, chosen, strict=True))
+        title = "\n".join(label if isinstance(label, str) else f"{dim} {label}" for dim, label in named.items())
+        panels.append((title.replace("_", " "), summary.sel(named)))
     return panels, int(np.prod([len(names) for names in labels]))
 
 
@@ -150,7 +151,7 @@ def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
     what = str(attrs.get("long_name", value)).replace("_", " ")
     units = f" ({attrs['units']})" if attrs.get("units", "1") not in ("", "1") else ""
     for row, text in zip(grid, (what, "paired difference"), strict=False):
-        row[0].set_ylabel(f"{text[:1].upper()}{text[1:]}{units}")
+        row[0].set_ylabel(style.wrapped(f"{text[:1].upper()}{text[1:]}{units}", 26))
         for axes in row:
             axes.set_xlabel("Number of units")
             axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True))

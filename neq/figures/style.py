@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import matplotlib
+from cycler import cycler
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -28,10 +29,12 @@ CONTRASTS: tuple[dict[str, Any], ...] = (
 
 COLUMN = 3.4
 """Width of a figure of one printed column, inches."""
+WIDE = 5.0
+"""Width of a figure that a column is too narrow for, inches."""
 PAGE = 7.0
 """Width of a figure across the page, inches."""
 
-RC: dict[str, Any] = {
+RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.0,
@@ -46,7 +49,7 @@ RC: dict[str, Any] = {
     "axes.linewidth": 0.8,
     "lines.linewidth": 1.4,
     "lines.markersize": 5.0,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.unicode_minus": True,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -89,7 +92,25 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def caption(figure: Figure, text: str, extra: float = 0.0) -> None:
+def wrapped(text: str, n_character: int) -> str:
+    """Break a label into lines of at most ``n_character``, at spaces.
+
+    Examples
+    --------
+    >>> wrapped("entropy production per spike", 20).splitlines()
+    ['entropy production', 'per spike']
+    """
+    return "\n".join(textwrap.wrap(text, n_character))
+
+
+def fit_height(figure: Figure) -> None:
+    """Cut the height of a figure with axes of fixed shape to what is drawn."""
+    figure.draw_without_rendering()
+    width, _ = figure.get_size_inches()
+    figure.set_size_inches(width, figure.get_tightbbox().height + 0.08)
+
+
+def caption(figure: Figure, text: str) -> None:
     """Write ``text`` at the foot of the figure and make room for it; reports show it as the figure's caption.
 
     Parameters
@@ -98,14 +119,12 @@ def caption(figure: Figure, text: str, extra: float = 0.0) -> None:
         A figure with constrained layout.
     text
         Plain sentences; wrapped to the width of the figure.
-    extra
-        Room to leave below the text, inches.
     """
     width, height = figure.get_size_inches()
     size = RC["font.size"]
-    n_character = int((width - 0.2) * 72 / (0.56 * size))  # 0.56 em is the mean width of DejaVu Sans, with a margin
+    n_character = int((width - 0.2) * 72 / (0.53 * size))  # 0.53 em is the mean width of DejaVu Sans, with a margin
     lines = textwrap.wrap(text, n_character)
-    room = len(lines) * 1.3 * size / 72 + 0.08 + extra
+    room = len(lines) * 1.3 * size / 72 + 0.14
     figure.set_size_inches(width, height + room)
     foot = room / (height + room)
     engine = figure.get_layout_engine()
