@@ -1,0 +1,211 @@
+"""The main study: entropy production of populations drawn from neural recordings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from neq import figures, seeds
+from neq.estimators.maxent import MaxEnt, MaxEntResult
+from neq.observables import observable_named
+from neq.readers import read_recording
+from neq.spikes.selection import Selection, draw_units
+from neq.spikes.surrogates import surrogate
+from neq.summary import summarise
+from neq.variables import quality_bits
+from workflows import ingest
+
+from .base import Axis, Cell, Output, Prepared, Source, Study
+from .neural_config import Binning, NeuralRecordingsConfig, axis_section
+from .neural_outputs import COUPLING_OUTPUTS, OUTPUTS
+from .population import Population, open_population
+
+ALL = 0
+"""Label of the size ``all`` in the store, where labels are numbers."""
+
+
+class NeuralRecordings(Study):
+    """Session x condition x (further axes) x size x repetition."""
+
+    name = "neural_recordings"
+    version = 1
+    Config = NeuralRecordingsConfig
+    config: NeuralRecordingsConfig
+
+    def axes(self) -> tuple[Axis, ...]:
+        """Return session, condition, the axes of the config, size and repetition."""
+        config = self.config
+        sizes = tuple(ALL if size == "all" else size for size in config.sizes)
+        return (
+            Axis("session", tuple(dict.fromkeys(name for name, _ in config.session_paths())), "ingest"),
+            Axis("condition", tuple(config.conditions)),
+            *(_axis(name, labels) for name, labels in config.axes.items()),
+            Axis("size", sizes, units="1", long_name="number of units asked for; 0 stands for all eligible units"),
+            Axis("repetition", tuple(range(config.repetitions)), units="1", long_name="draw of units"),
+        )
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return the values of a cell; the couplings and the drawn areas on request."""
+        return (*OUTPUTS, *COUPLING_OUTPUTS) if "theta" in self.config.store else OUTPUTS
+
+    def settings(self) -> dict[str, Any]:
+        """Return what can change a number: root seed, selection, binning, estimator and its version."""
+        config = self.config
+        scalars = {
+            name: {key: value for key, value in section.model_dump().items() if key not in config.axes}
+            for name, section in (("binning", config.binning), ("estimator", config.estimator))
+        }
+        versions = {"maxent": MaxEnt.version}
+        return {"seed": config.seed, "selection": config.selection.model_dump(), "versions": versions, **scalars}
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return one source per session, and per bin size where that is an axis."""
+        config = self.config
+        bin_sizes = config.axes.get("bin_size", [None])
+        reader = {"kind": config.recordings.kind, "options": config.recordings.options}
+        return tuple(
+            Source(
+                {"session": session} | ({} if bin_size is None else {"bin_size": bin_size}),
+                {**reader, "path": path, "bin_size": config.binning.bin_size if bin_size is None else bin_size},
+            )
+            for session, path in config.session_paths()
+            for bin_size in bin_sizes
+        )
+
+    def ingest(self, source: Source, run_folder: Path) -> Prepared:
+        """Read, bin and store one session."""
+        spec, session = source.spec, str(source.labels["session"])
+        recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
+        written = ingest.write_spikes(recording, spec["bin_size"], run_folder / "spikes")
+        facts = {**written.facts, "exact": recording.source.get("exact", {})}
+        return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
+
+    def dimensions(self, prepared: Sequence[Prepared]) -> dict[str, int]:
+        """Return the largest number of units that is drawn, and of observables."""
+        available = max((int(one.facts.get("n_unit", 0)) for one in prepared), default=0)
+        asked = [available if size == "all" else size for size in self.config.sizes]
+        drawn = max(1, min(max(asked), available))
+        observables = self.config.axes.get("observable", [self.config.estimator.observable])
+        pair = max(observable_named(name).n_parameter(drawn) for name in observables)
+        return {"drawn": drawn, "pair": max(1, pair)}
+
+    def open_inputs(self, cell: Cell, prepared: Prepared | None, run_folder: Path) -> Any:
+        """Open the eligible units of the cell's session and condition."""
+        assert prepared is not None  # every cell of this study has a source
+        selection = json.dumps(self.config.selection.model_dump(), sort_keys=True)
+        lag = int(self._estimator(cell)["lag"])
+        population = open_population(run_folder / prepared.path, str(cell["condition"]), lag, selection)
+        return population, prepared.facts.get("exact", {}).get(cell["condition"], {})
+
+    def compute(self, cell: Cell, inputs: Any) -> dict[str, Any]:
+        """Draw units, fit, and say what is known of the value."""
+        population, exact = inputs
+        options = self._estimator(cell)
+        drawn = self._draw(cell, population)
+        labels = {name: cell[name] for name in ("session", "condition", "repetition")}
+        transitions = population.transitions.select_units(drawn)
+        null = options["surrogate"]
+        turned = surrogate(transitions, null, seeds.generator(self.config.seed, **labels, surrogate=null))
+        estimator = MaxEnt(
+            observable=options["observable"],
+            split=options["split"],
+            n_draw=options["n_draw"],
+            # Sufficiency is a property of the size, not of the draw: one repetition shows it.
+            half=cell["repetition"] == 0,
+        )
+        result = estimator.fit(turned, seed=seeds.seed_sequence(self.config.seed, **labels, role="split"))
+        values = _values(result, population.bin_size * transitions.lag)
+        values |= {"drawn_unit": population.unit[drawn], "drawn_area": population.area[drawn], "theta": result.theta}
+        if null == "none" and exact and len(drawn) == exact["n_unit"]:
+            values |= {f"exact_{name}": exact[name] for name in _EXACT}
+        wanted = ["quality", *(output.name for output in self.outputs())]
+        return {name: values[name] for name in wanted if name in values}
+
+    def cost(self, cell: Cell, facts: Mapping[str, Any]) -> float:
+        """Return transitions times pairs of units."""
+        n_unit = facts.get("n_unit", 100)
+        drawn = min(int(cell["size"]) or n_unit, n_unit)
+        return float(facts.get("n_bin", 1)) * (1.0 + 0.01 * drawn**2)
+
+    def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return means over repetitions, then over sessions."""
+        return summarise(dataset)
+
+    def figures(self, dataset: xr.Dataset, summary: xr.Dataset) -> dict[str, Figure]:
+        """Draw the scaling figure, and the couplings where they were stored."""
+        value = self.config.figures.value
+        drawn = {"scaling": figures.scaling(dataset, value, truth=_truth(dataset, value))}
+        if "theta" in dataset:
+            drawn["coupling"] = self._coupling(dataset)
+        return drawn
+
+    def _coupling(self, dataset: xr.Dataset) -> Figure:
+        chosen = {dim: 0 for dim in dataset["status"].dims} | {"size": -1}
+        named = self.config.figures.coupling
+        cell = dataset.isel({dim: position for dim, position in chosen.items() if dim not in named}).sel(named)
+        if str(cell["status"].values) != "ok":
+            return figures.message("coupling", f"no couplings: this cell is {cell['status'].values}")
+        n_unit = int(cell["n_unit"])
+        title = ", ".join(f"{cell[name].values}" for name in ("session", "condition")) + f", N = {n_unit}"
+        observable = str(cell["observable"].values) if "observable" in cell.coords else self.config.estimator.observable
+        return figures.coupling(cell["theta"], cell["drawn_area"].values[:n_unit], observable, title=title)
+
+    def _estimator(self, cell: Cell) -> dict[str, Any]:
+        """Return the estimator's options with the cell's labels in place."""
+        options = self.config.estimator.model_dump()
+        return {name: cell.get(name, value) for name, value in options.items()}
+
+    def _draw(self, cell: Cell, population: Population) -> np.ndarray:
+        size = int(cell["size"])
+        return draw_units(
+            population.unit,
+            population.activity,
+            len(population.unit) if size == ALL else size,
+            self.config.selection.order,
+            root=self.config.seed,
+            session=str(cell["session"]),
+            repetition=int(cell["repetition"]),
+        )
+
+
+_EXACT = ("entropy_production", "entropy_production_per_spike")
+
+
+def _axis(name: str, labels: Sequence[Any]) -> Axis:
+    section = axis_section(name)
+    kind = section.model_fields[name].annotation
+    converted = tuple(float(label) if kind is float else label for label in labels)
+    return Axis(name, converted, "ingest" if section is Binning else "estimator")
+
+
+def _values(result: MaxEntResult, seconds: float) -> dict[str, Any]:
+    """Return the scalar values of one fit; ``seconds`` from the earlier to the later bin."""
+    fields = asdict(result)
+    low, high = fields.pop("interval")
+    value = result.entropy_production
+    return fields | {
+        "entropy_production_rate": value / seconds,
+        "entropy_production_per_spike": value / result.spikes_per_bin if result.spikes_per_bin > 0 else np.nan,
+        "interval_low": low,
+        "interval_high": high,
+        "n_parameter": len(result.theta),
+        "quality": quality_bits(result.quality),
+    }
+
+
+def _truth(dataset: xr.Dataset, value: str) -> xr.Dataset | None:
+    """Return the exact values where the drawn units are the whole network, None where no cell has one."""
+    name = f"exact_{value}"
+    if name not in dataset or not bool(np.isfinite(dataset[name]).any()):
+        return None
+    others = [dim for dim in dataset[name].dims if dim not in ("session", "condition")]
+    exact = dataset[name].max(others)
+    whole = dataset["n_unit"].where(np.isfinite(dataset[name])).max()
+    return xr.Dataset({name: exact}, attrs={"truth_size": float(whole)})
