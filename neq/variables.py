@@ -61,3 +61,21 @@ def annotate(dataset: xr.Dataset, variables: dict[str, Variable]) -> xr.Dataset:
         if name in dataset.variables:
             dataset[name].attrs.update(variable.attrs)
     return dataset
+
+
+SPIKES_VARIABLES: dict[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable("spikes", "1", "unit fired in bin", "True where the unit fired at least once in the bin"),
+        Variable("condition_mask", "1", "bin belongs to condition", "True where an epoch of it holds the bin whole"),
+        Variable("time", "s", "left edge of bin"),
+        Variable("trial", "", "trial of bin", "-1: no trial"),
+        Variable("segment", "", "run of bins without a break", "no transition crosses a change of this number"),
+        Variable("unit", "", "id of unit in its source"),
+        Variable("condition", "", "condition"),
+        Variable("area", "", "brain area of unit", "empty: unknown"),
+        Variable("spike_count", "1", "spikes of unit inside the bins"),
+        Variable("collision_share", "1", "share of spikes lost", "spikes in a bin that holds one of the unit already"),
+    )
+}
+"""Variables of a spikes Dataset."""

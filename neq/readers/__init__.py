@@ -1,0 +1,124 @@
+"""Readers: a source on disk -> Recording. One module per kind, imported on use."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neq.errors import RecordingError
+from neq.spikes.recording import Recording
+
+KINDS = {
+    "arrays": "an npz file",
+    "nwb": "an NWB file",
+    "phy": "a phy / Kilosort folder",
+    "allen": "a session of an Allen cache",
+    "synthetic": "a simulated recording, no file",
+}
+"""What can be read; ``neq.readers.<kind>`` holds ``read(path, session, **options) -> Recording``."""
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ZIP_SIGNATURE = b"PK\x03\x04"
+
+
+def read_recording(
+    path: str | Path | None = None, kind: str | None = None, session: str | None = None, **options: Any
+) -> Recording:
+    """Read one session.
+
+    Parameters
+    ----------
+    path
+        File or folder; none for the kind ``synthetic``.
+    kind
+        One of ``arrays`` (npz), ``nwb``, ``phy``, ``allen``, ``synthetic``; found by content where left out.
+    session
+        Name of the session; by default the file's name without its ending.
+    **options
+        Options of the reader, see ``neq.readers.<kind>.read``.
+
+    Raises
+    ------
+    RecordingError
+        The source is missing, unreadable or of no known kind, or what it holds is not usable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", S=np.eye(3, dtype=bool), bin_size=0.05)
+    ...     recording = read_recording(f"{folder}/a.npz")
+    >>> recording.session, [times.round(3).tolist() for times in recording.spike_times]
+    ('a', [[0.025], [0.075], [0.125]])
+    """
+    place = None if path is None else Path(path).expanduser()
+    if kind is None:
+        kind = detect_kind(place)
+    read = _reader(kind)
+    _check_options(kind, read, options)
+    return read(place, session or (kind if place is None else place.stem), **options)
+
+
+def detect_kind(path: Path | None) -> str:
+    """Return the kind of a source by its content.
+
+    Raises
+    ------
+    RecordingError
+        There is no such source, or it is of no known kind.
+    """
+    known = ", ".join(f"{what} (kind {kind!r})" for kind, what in KINDS.items())
+    if path is None:
+        raise RecordingError(f"A recording without a path needs a kind; expected {known}.")
+    if not path.exists():
+        raise RecordingError(
+            f"Recording {str(path)!r} does not exist; check the path, relative ones against $NEQ_DATA."
+        )
+    if path.is_dir():
+        if (path / "params.py").is_file() or (path / "spike_clusters.npy").is_file():
+            return "phy"
+        raise RecordingError(f"Folder {str(path)!r} has no params.py, so it is not a phy folder; expected {known}.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise RecordingError(
+            f"Recording {str(path)!r} cannot be read ({error.strerror}); mend its permissions."
+        ) from error
+    if head == HDF5_SIGNATURE:
+        return "nwb"
+    if head.startswith(ZIP_SIGNATURE):
+        return "arrays"
+    raise RecordingError(f"File {str(path)!r} is of no known kind (it begins with {head!r}); expected {known}.")
+
+
+def _reader(kind: str) -> Callable[..., Recording]:
+    if kind not in KINDS:
+        raise RecordingError(
+            f"Expected a kind of recording out of {', '.join(KINDS)}, found {kind!r}; choose one of them."
+        )
+    try:
+        module = importlib.import_module(f"neq.readers.{kind}")
+    except ModuleNotFoundError as error:
+        raise RecordingError(
+            f"Recordings of kind {kind!r} cannot be read here because the module {error.name!r} is missing; install it."
+        ) from error
+    read: Callable[..., Recording] = module.read
+    return read
+
+
+def _check_options(kind: str, read: Callable[..., Recording], options: dict[str, Any]) -> None:
+    """Name the options that the reader does not have, and those it has."""
+    parameters = inspect.signature(read).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.name not in ("path", "session")]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise RecordingError(
+            f"The reader {kind!r} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(known)}."
+        )
