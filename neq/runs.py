@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import NeqError
+from .errors import ChunkError, StoreError
 from .variables import QUALITY_FLAGS
 
 STATUS_NAMES = ("pending", "ok", "failed", "impossible", "not_needed")
@@ -21,10 +21,6 @@ ENGINE_VARIABLES = ("status", "quality", "error_type", "error", "attempts", "sec
 """What the engine keeps about a cell, whatever the study."""
 
 STORE_NAME = "sweep.zarr"
-
-
-class RunError(NeqError, ValueError):
-    """A path is not a run folder, or its store cannot be read."""
 
 
 def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dataset:
@@ -47,26 +43,26 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
 
     Raises
     ------
-    RunError
-        There is no store at ``path``.
+    StoreError
+        There is no store at ``path``, a wanted variable is not in it, or a part of it cannot be read.
 
     Examples
     --------
     >>> open_run("results/nothing")
     Traceback (most recent call last):
-    neq.runs.RunError: results/nothing is not a run: expected a folder that holds sweep.zarr ...
+    neq.errors.StoreError: results/nothing is not a run: expected a folder that holds sweep.zarr ...
     """
     store = _find_store(Path(path))
     raw = _open_store(store)
     header = dict(raw.attrs.get("neq", {}))
-    status = raw["status"].load()  # before the values: a cell that is ok now has all its values already
+    status = _load(raw, "status", store)  # before the values: a cell that is ok now has all its values already
     axes = status.dims
-    wanted = [name for name in raw.data_vars if variables is None or name in variables or name in ("status", "quality")]
+    wanted = _wanted(raw, header, variables, store)
     dataset = raw[wanted].isel({axis: _order(raw[axis].values, str(axis)) for axis in axes})
-    names = _decode_status(dataset["status"].load())
+    names = _decode_status(dataset["status"])
     for name in wanted:
         if dataset[name].dims == axes and name != "status":
-            dataset[name] = _mask(dataset[name].load(), names, name in ENGINE_VARIABLES)
+            dataset[name] = _mask(_load(dataset, name, store), names, name in ENGINE_VARIABLES)
     dataset["status"] = names
     return _label(dataset, header, store)
 
@@ -77,7 +73,7 @@ def _find_store(path: Path) -> Path:
         if (candidate / "zarr.json").is_file() and (candidate / "status").is_dir():
             return candidate
     found = "nothing" if not path.exists() else "a file" if path.is_file() else "a folder without one"
-    raise RunError(
+    raise StoreError(
         f"{path} is not a run: expected a folder that holds {STORE_NAME} (or that store itself), found {found}; "
         "`neq run CONFIG` makes one"
     )
@@ -88,14 +84,37 @@ def _open_store(store: Path) -> xr.Dataset:
     try:
         return xr.open_zarr(store, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False)
     except Exception as error:
-        raise RunError(
+        raise StoreError(
             f"{store} cannot be read ({type(error).__name__}: {error}); `neq doctor` says what is wrong"
+        ) from error
+
+
+def _wanted(raw: xr.Dataset, header: dict[str, Any], variables: Sequence[str] | None, store: Path) -> list[str]:
+    """Return the names of the variables to keep: the study's in its own order, then the engine's."""
+    study = [output["name"] for output in header.get("outputs", []) if output["name"] in raw]
+    known = list(dict.fromkeys([*study, *(name for name in ENGINE_VARIABLES if name in raw), *map(str, raw.data_vars)]))
+    if unknown := sorted(set(variables or ()) - set(known)):
+        raise StoreError(f"{store} has no variable {', '.join(unknown)}; it has {', '.join(known)}")
+    return [name for name in known if variables is None or name in variables or name in ("status", "quality")]
+
+
+def _load(dataset: xr.Dataset, name: str, store: Path) -> xr.DataArray:
+    """Read one variable whole."""
+    try:
+        return dataset[name].load()
+    # a damaged chunk shows itself as whatever its codec raises
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise ChunkError(
+            f"Variable {name} of {store} is damaged ({text}): `neq doctor` finds the chunk and mends it.", variable=name
         ) from error
 
 
 def _natural(label: Any) -> tuple:
     """Sort key in which s2 comes before s10."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(label)) if part)
+    return tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", str(label)) if part
+    )
 
 
 def _order(labels: np.ndarray, axis: str) -> list[int]:
