@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from neq import seeds
 from neq.errors import ImpossibleError
@@ -23,7 +24,7 @@ class ToyConfig(RunConfig):
     repetitions: int = 4
     strength: float = 1.0
     """A setting: another value is another study."""
-    extra: dict[str, tuple[float | str, ...]] = {}
+    extra: dict[str, tuple[float | str, ...]] = Field(default_factory=dict)
     with_sources: bool = False
     big: bool = False
 

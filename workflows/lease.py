@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -29,6 +30,7 @@ class Lease:
     def __init__(self, path: Path, epoch: int) -> None:
         self.path = path
         self.epoch = epoch
+        self._offers = itertools.count(1)
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._keep, name="neq-lease", daemon=True)
         self._beat.start()
@@ -47,6 +49,10 @@ class Lease:
                 f"Another driver has taken {self.path.parent.parent} over (lease {newest}, ours was {self.epoch}): "
                 "this one stops; watch the other with `neq status`."
             )
+
+    def token(self) -> str:
+        """Return a name for one offer of a block, never used before in this run folder."""
+        return f"{self.epoch}-{next(self._offers)}"
 
     def progress(self, state: Mapping[str, Any]) -> None:
         """Leave ``state`` where :func:`current` finds it; failing to is no reason to stop a sweep."""

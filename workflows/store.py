@@ -20,8 +20,8 @@ import zarr
 from neq.errors import ChunkError, StoreError
 from workflows import config as run_config
 from workflows import layout
-from workflows.grid import Blocks, Grid, Index, Region
-from workflows.studies.base import Axis, Label, Output, Prepared, Study
+from workflows.grid import Blocks, Grid, Index, Region, stored_label
+from workflows.studies.base import Axis, Cell, Label, Output, Prepared, Study
 
 STORE_NAME = "sweep.zarr"
 
@@ -51,6 +51,7 @@ class Store:
         self.study_outputs = {output.name: output for output in outputs}
         self.outputs = self.study_outputs | {output.name: output for output in layout.ENGINE_OUTPUTS}
         self.prepared = [Prepared(**prepared) for prepared in self.attrs["prepared"]]
+        self._by_labels = {_key(prepared.labels): prepared for prepared in self.prepared}
         self._arrays: dict[str, zarr.Array] = {}
 
     @classmethod
@@ -92,6 +93,12 @@ class Store:
             self._arrays[name] = zarr.open_array(self.path / name, mode="r+" if self.writable else "r")
         return self._arrays[name]
 
+    def prepared_for(self, cell: Cell) -> Prepared | None:
+        """Return the prepared input that serves a cell; None where the study has none."""
+        if not self.prepared:
+            return None
+        return self._by_labels.get(_key({name: cell[name] for name in self.prepared[0].labels}))
+
     @property
     def writable(self) -> bool:
         """Whether the store was opened for writing."""
@@ -132,6 +139,10 @@ class Store:
             except Exception as found:
                 return damaged(self.path, name, block, str(found))
         return StoreError(f"Variable {name} of {self.path} cannot be read: {error}. `neq doctor` says more.")
+
+
+def _key(labels: Mapping[str, Label]) -> tuple[Label, ...]:
+    return tuple(stored_label(name, labels[name]) for name in sorted(labels))
 
 
 def damaged(path: Path, name: str, block: str, reason: str) -> ChunkError:
