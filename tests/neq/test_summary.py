@@ -1,0 +1,166 @@
+import itertools
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from neq.summary import SummaryError, summarise
+from neq.variables import QUALITY_FLAGS
+
+VALUE = "entropy_production_per_spike"
+
+
+def slow_point(cells):
+    """Twin of one point: values by session, each a list over repetitions; NaN where there is none."""
+    kept = [[v for v in repetitions if np.isfinite(v)] for repetitions in cells]
+    kept = [repetitions for repetitions in kept if repetitions]
+    means = [sum(repetitions) / len(repetitions) for repetitions in kept]
+    spreads = [float(np.std(repetitions, ddof=1)) for repetitions in kept if len(repetitions) > 1]
+    return {
+        "": np.mean(means) if means else np.nan,
+        "_sem": np.std(means, ddof=1) / np.sqrt(len(means)) if len(means) > 1 else np.nan,
+        "_spread": np.mean(spreads) if spreads else np.nan,
+        "_n_session": len(means),
+        "_n_repetition_min": min(map(len, kept), default=0),
+        "_n_repetition_max": max(map(len, kept), default=0),
+    }
+
+
+def assert_point(summary, name, where, expected):
+    for ending, value in expected.items():
+        got = summary[name + ending].sel(where).item()
+        np.testing.assert_allclose(got, value, rtol=1e-10, atol=1e-15, err_msg=f"{name}{ending} {where}")
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n_session=st.integers(1, 4),
+    n_repetition=st.integers(1, 4),
+    lost=st.floats(0.0, 0.9),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_summarise__agrees_with_slow_twin(make_cells, n_session, n_repetition, lost, seed):
+    dataset = make_cells(n_session, ("a", "b", "c"), repetitions=n_repetition, seed=seed, surrogate=("none", "flip"))
+    rng = np.random.default_rng(seed)
+    shape = dataset["status"].shape
+    states = rng.choice(["failed", "impossible", "pending", "not_needed"], shape)
+    dataset["status"].values[...] = np.where(rng.random(shape) < lost, states, "ok")
+    dataset[VALUE].values[rng.random(shape) < lost / 3] = np.nan  # ok, with a reason and without a value
+    summary = summarise(dataset, [VALUE])
+    cells = dataset[VALUE].where(dataset["status"] == "ok")
+    for condition, surrogate, size in itertools.product("abc", ("none", "flip"), (10, 20, 0)):
+        where = {"condition": condition, "surrogate": surrogate, "size": size}
+        assert_point(summary, VALUE, where, slow_point(cells.sel(where).transpose("session", "repetition").values))
+    for (one, two), size in itertools.product((("a", "b"), ("a", "c"), ("b", "c")), (10, 20, 0)):
+        first, second = (cells.sel(condition=name, surrogate="flip", size=size) for name in (one, two))
+        difference = first.transpose("session", "repetition").values - second.transpose("session", "repetition").values
+        where = {"contrast": f"{one} − {two}", "surrogate": "flip", "size": size}
+        assert_point(summary, f"{VALUE}_difference", where, slow_point(difference))
+
+
+def test_summarise__repetitions_first_then_sessions(make_cells, spoil):
+    """A session with many repetitions weighs no more than one with few."""
+    dataset = make_cells(2, ("a",), sizes=(10,), repetitions=4)
+    dataset[VALUE].values[0], dataset[VALUE].values[1] = 1.0, 3.0
+    for repetition in (1, 2, 3):
+        dataset = spoil(dataset, "failed", session="s1", repetition=repetition)
+    summary = summarise(dataset)
+    assert summary[VALUE].item() == 2.0
+    assert summary[f"{VALUE}_sem"].item() == pytest.approx(1.0)
+    assert summary[f"{VALUE}_n_repetition_min"].item() == 1
+    assert summary[f"{VALUE}_n_repetition_max"].item() == 4
+
+
+def test_summarise__differences_are_paired(make_cells, spoil):
+    """Draws differ, conditions by a constant: the difference has no spread, and where one partner is lost there is none."""
+    dataset = make_cells(3, ("a", "b"), sizes=(10,), repetitions=4)
+    dataset[VALUE].values[:, 1] = dataset[VALUE].values[:, 0] - 0.5
+    dataset = spoil(dataset, "failed", session="s0", condition="b", repetition=0)
+    summary = summarise(dataset).squeeze()
+    assert summary[f"{VALUE}_difference"].item() == pytest.approx(0.5)
+    assert summary[f"{VALUE}_difference_spread"].item() == pytest.approx(0.0, abs=1e-12)
+    assert summary[f"{VALUE}_difference_n_repetition_min"].item() == 3
+    assert summary["contrast"].item() == "a − b"
+
+
+def test_summarise__t_interval_and_test_agree_with_scipy(make_cells):
+    dataset = make_cells(6, ("a", "b"), sizes=(10,), repetitions=1)
+    first, second = (dataset[VALUE].sel(condition=name).values.ravel() for name in "ab")
+    expected = stats.ttest_rel(first, second)
+    low, high = expected.confidence_interval(0.95)
+    summary = summarise(dataset).squeeze()
+    assert summary[f"{VALUE}_difference_p_value"].item() == pytest.approx(expected.pvalue)
+    assert summary[f"{VALUE}_difference_low"].item() == pytest.approx(low)
+    assert summary[f"{VALUE}_difference_high"].item() == pytest.approx(high)
+
+
+def test_summarise__one_session_has_spread_and_no_sem(make_cells):
+    summary = summarise(make_cells(1))
+    assert np.isnan(summary[f"{VALUE}_sem"]).all()
+    assert np.isnan(summary[f"{VALUE}_difference_p_value"]).all()
+    assert (summary[f"{VALUE}_spread"] > 0).all()
+
+
+def test_summarise__counts_every_state(make_cells, spoil):
+    dataset = spoil(make_cells(2, repetitions=3), "impossible", size=0, session="s1")
+    dataset = spoil(dataset, "failed", size=0, session="s0", repetition=0, condition="active")
+    summary = summarise(dataset).sel(condition="active", size=0)
+    counts = {
+        name: summary[f"n_{name}"].item() for name in ("cell", "ok", "failed", "impossible", "pending", "possible")
+    }
+    assert counts == {"cell": 6, "ok": 2, "failed": 1, "impossible": 3, "pending": 0, "possible": 3}
+    assert summary["n_unit"].item() == 40
+
+
+def test_summarise__shares_of_flags_are_of_ok_cells(make_cells, spoil):
+    dataset = make_cells(1, ("a",), sizes=(10,), repetitions=5)
+    dataset["quality"].values[0, 0, 0] = [QUALITY_FLAGS["capped"], 0, QUALITY_FLAGS["tail_limited"] + 1, 0, 1]
+    summary = summarise(spoil(dataset, "failed", repetition=4)).squeeze()
+    assert summary["share_capped"].item() == 0.5
+    assert summary["share_tail_limited"].item() == 0.25
+    assert summary["share_no_evidence"].item() == 0.0
+
+
+def test_summarise__data_limited_is_a_share_of_the_cells_examined(make_cells):
+    """Half of the data is fitted in repetition 0 alone: its flag must not be diluted by the others."""
+    dataset = make_cells(2, ("a",), sizes=(10,), repetitions=10)
+    half = xr.full_like(dataset[VALUE], np.nan)
+    half[{"repetition": 0}] = 0.1
+    dataset["entropy_production_half"] = half
+    dataset["quality"].values[0, 0, 0, 0] = QUALITY_FLAGS["data_limited"]
+    assert summarise(dataset, [VALUE])["share_data_limited"].item() == 0.5
+
+
+def test_summarise__medians_and_attributes(make_cells):
+    dataset = make_cells(1, ("a",), sizes=(10,), repetitions=3)
+    p_value = xr.zeros_like(dataset[VALUE]).assign_attrs(units="1", long_name="p-value")
+    p_value.values[0, 0, 0] = [0.1, 0.9, 0.2]
+    summary = summarise(dataset.assign(p_value=p_value).assign_attrs(study="x"))
+    assert summary["p_value_median"].item() == 0.2
+    assert summary.attrs["study"] == "x"
+    assert summary[f"{VALUE}_sem"].attrs["units"] == "nats/spike"
+    assert all({"units", "long_name"} <= set(array.attrs) for array in summary.data_vars.values())
+
+
+def test_summarise__nothing_done(make_cells, spoil):
+    summary = summarise(spoil(make_cells(), "pending"))
+    assert np.isnan(summary[VALUE]).all()
+    assert int(summary["n_pending"].sum()) == 36
+    assert np.isnan(summary["share_capped"]).all()
+
+
+def test_summarise__dimension_selected_away(make_cells):
+    dataset = make_cells(2)
+    one, only = summarise(dataset.sel(session="s1")), summarise(dataset.sel(session=["s1"]))
+    xr.testing.assert_allclose(one[VALUE], only[VALUE])
+    assert one.sizes["session"] == 1
+
+
+def test_summarise__names_what_is_missing(make_cells):
+    with pytest.raises(SummaryError, match=r"needs the variable status .*open_run"):
+        summarise(make_cells().drop_vars("status"))
+    with pytest.raises(SummaryError, match="no variable nothing; it has entropy"):
+        summarise(make_cells(), ["nothing"])
