@@ -37,8 +37,6 @@ FORBIDDEN = {
         "zarr",
         "typer",
         "rich",
-        "pydantic",
-        "yaml",
         "workflows",
         "cluster",
     },

@@ -8,7 +8,7 @@ from ._jit import kernel
 
 
 @kernel
-def parallel(incoming, bias, state, generator, thin, out):  # type: ignore[no-untyped-def]
+def parallel(incoming, bias, state, generator, thin, out):
     """Update all units at once, ``thin`` times per row of ``out`` (step, unit); ``state`` (unit,) ends at the last row.
 
     ``incoming`` (source, target) is the transposed coupling matrix: silent sources cost nothing, and the row of an
@@ -29,7 +29,7 @@ def parallel(incoming, bias, state, generator, thin, out):  # type: ignore[no-un
 
 
 @kernel
-def sequential(couplings, bias, state, generator, thin, out):  # type: ignore[no-untyped-def]
+def sequential(couplings, bias, state, generator, thin, out):
     """Update one random unit at a time, ``thin`` attempts per row of ``out`` (step, unit)."""
     n_unit = state.size
     for step in range(out.shape[0]):
@@ -44,7 +44,7 @@ def sequential(couplings, bias, state, generator, thin, out):  # type: ignore[no
 
 
 @kernel
-def dissipation(incoming, antisymmetric, bias, states):  # type: ignore[no-untyped-def]
+def dissipation(incoming, antisymmetric, bias, states):
     """Return the sum over ``states`` (step, unit) of sum_i P(s'_i = 1 | s) sum_j A_ij s_j.
 
     ``incoming`` and ``antisymmetric`` are W and A transposed (source, target), A being (W - W^T) / 2.

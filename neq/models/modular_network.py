@@ -84,7 +84,8 @@ def draw_network(session: str, *, n_unit: int = 60, module_size: int = 6, seed: 
     symmetric = coupled * random.normal(*SYMMETRIC, (n_unit, n_unit))
     size = ANTISYMMETRIC * random.lognormal(0.0, 0.3, (n_unit, n_unit))
     antisymmetric = coupled * size * random.choice([-1.0, 1.0], (n_unit, n_unit))
-    activity = np.exp(random.uniform(*np.log(ACTIVITY), n_unit))
+    low, high = ACTIVITY
+    activity = np.exp(random.uniform(np.log(low), np.log(high), n_unit))
     return ModularNetwork(module, symmetric + symmetric.T, antisymmetric - antisymmetric.T, activity)
 
 

@@ -11,24 +11,47 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
+from pydantic import Field
 
 from neq import seeds
-from neq.errors import RecordingError
 from neq.models.kinetic_ising import MAX_ENUMERATED, KineticIsing
 from neq.models.modular_network import draw_network
 from neq.spikes.recording import Recording, SpikeTrains, epoch_table, unit_table
+
+from .options import checked
 
 CONDITIONS: Mapping[str, float] = {"driven": 1.0, "weak": 0.5, "reversible": 0.0}
 AREAS = ("V1", "LM", "AL", "PM")
 
 
-def synthetic(
-    path: str | None = None,
-    *,
+class Options(pydantic.BaseModel, frozen=True, allow_inf_nan=False):
+    """The ranges of the options of :func:`read`."""
+
+    n_unit: int = Field(ge=2)
+    module_size: int = Field(ge=2, le=MAX_ENUMERATED)
+    conditions: dict[str, float] = Field(min_length=1)
+    duration: float = Field(gt=0)
+    gap: float = Field(ge=0)
+    bin_size: float = Field(gt=0)
+    seed: int = Field(ge=0)
+    areas: list[str] = Field(min_length=1)
+
+    @pydantic.model_validator(mode="after")
+    def _check_together(self) -> Options:
+        if self.duration < 2 * self.bin_size:
+            raise ValueError(f"duration must be at least two bins of {self.bin_size:g} s, found {self.duration:g} s")
+        return self
+
+
+def read(
+    path: str | Path | None = None,
     session: str | None = None,
+    *,
     n_unit: int = 60,
     module_size: int = 6,
     conditions: Mapping[str, float] | None = None,
@@ -77,28 +100,28 @@ def synthetic(
 
     Examples
     --------
-    >>> recording = synthetic(n_unit=12, duration=10.0)
+    >>> recording = read(n_unit=12, duration=10.0)
     >>> recording.conditions
     ['driven', 'weak', 'reversible']
     >>> recording.source["exact"]["reversible"]["entropy_production"]
     0.0
     """
-    name = session or path or "synthetic-1"
-    options = {
+    name = session or ("synthetic-1" if path is None else str(path))
+    given = {
         "n_unit": n_unit,
         "module_size": module_size,
-        "conditions": dict(CONDITIONS if conditions is None else conditions),
+        "conditions": CONDITIONS if conditions is None else conditions,
         "duration": duration,
         "gap": gap,
         "bin_size": bin_size,
         "seed": seed,
-        "areas": list(areas),
+        "areas": areas,
     }
-    _check(options)
+    options = checked(Options, given, "synthetic").model_dump()
     network = draw_network(name, n_unit=n_unit, module_size=module_size, seed=seed)
     models = {condition: network.model(strength) for condition, strength in options["conditions"].items()}
     trains, epochs = _record(name, models, options)
-    area = [areas[index] for index in np.arange(n_unit) * len(areas) // n_unit]
+    area = [areas[row * len(areas) // n_unit] for row in range(n_unit)]
     source = {
         "kind": "synthetic",
         "path": "",
@@ -166,20 +189,3 @@ def _content_hash(trains: SpikeTrains, epochs: list[dict[str, Any]], area: list[
     digest.update(trains.offsets.tobytes())
     digest.update(np.asarray(trains.flat).tobytes())
     return digest.hexdigest()
-
-
-def _check(options: dict[str, Any]) -> None:
-    """Raise on the first option that is out of its range."""
-    n_area = len(options["areas"])
-    rules = [
-        ("n_unit", "an integer of at least 2", options["n_unit"] >= 2),
-        ("module_size", f"2 to {MAX_ENUMERATED}", 2 <= options["module_size"] <= MAX_ENUMERATED),
-        ("bin_size", "a positive number of seconds", options["bin_size"] > 0),
-        ("duration", "at least two bins", options["duration"] >= 2 * options["bin_size"]),
-        ("gap", "zero or more seconds", options["gap"] >= 0),
-        ("areas", "between 1 and n_unit names", 1 <= n_area <= options["n_unit"]),
-        ("conditions", "at least one name with its strength", len(options["conditions"]) > 0),
-    ]
-    for name, expected, holds in rules:
-        if not holds:
-            raise RecordingError(f"Option {name} of a synthetic recording must be {expected}, got {options[name]!r}.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from neq import seeds
 from neq.errors import RecordingError
 from neq.models.modular_network import draw_network
-from neq.readers.synthetic import synthetic
+from neq.readers import read_recording
+from neq.readers.synthetic import read as synthetic
 from neq.spikes.binning import bin_spikes
 
 
@@ -82,19 +85,29 @@ def test_synthetic__default_session_deals_units_to_areas_and_modules():
     assert (units.groupby("module")["area"].nunique() > 1).any()
 
 
+def test_synthetic__is_a_kind_of_recording(recording):
+    by_kind = read_recording("a", kind="synthetic", n_unit=20, duration=100.0)
+    assert by_kind.session == "a"
+    assert by_kind.source == recording.source
+    assert read_recording(kind="synthetic", session="a", n_unit=20, duration=1.0).session == "a"
+    assert json.loads(json.dumps(by_kind.source)) == by_kind.source
+
+
 @pytest.mark.parametrize(
     "option",
     [
         {"n_unit": 1},
+        {"n_unit": "many"},
         {"module_size": 13},
         {"bin_size": 0.0},
         {"bin_size": float("nan")},
         {"duration": 0.01},
         {"gap": -1.0},
+        {"seed": -1},
         {"areas": []},
         {"conditions": {}},
     ],
 )
 def test_synthetic__rejects_an_option_out_of_range(option):
-    with pytest.raises(RecordingError, match=f"Option {next(iter(option))} of a synthetic recording must be"):
+    with pytest.raises(RecordingError, match=f"synthetic.*{next(iter(option))}"):
         synthetic(**option)
