@@ -37,7 +37,7 @@ class BinGrid:
         Of the stored bins (bin,): left edge (s), trial (-1: none), and a number that changes at every border of an
         epoch and at every gap.
     condition
-        Names of the conditions.
+        Names of the conditions that hold at least one whole bin.
     condition_mask
         Which stored bins each condition holds whole (condition, bin).
     """
@@ -80,7 +80,7 @@ class BinGrid:
         k = np.arange(n_slot.sum()) - np.repeat(first_slot, n_slot)
         left = np.repeat(anchor, n_slot) + k * bin_size
         ends = anchor + n_slot * bin_size
-        keep = np.asarray(slots.mask.any(axis=0))
+        keep, held = np.asarray(slots.mask.any(axis=0)), slots.mask.any(axis=1)
         return cls(
             bin_size=bin_size,
             start=anchor,
@@ -92,8 +92,8 @@ class BinGrid:
             time=left[keep],
             trial=slots.trial[keep],
             segment=slots.segments(keep),
-            condition=slots.condition,
-            condition_mask=slots.mask[:, keep],
+            condition=[slots.condition[row] for row in np.flatnonzero(held)],
+            condition_mask=slots.mask[held][:, keep],
         )
 
 

@@ -1,0 +1,119 @@
+"""Hashes of what recordings and spikes stores hold: what decides whether two are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neq.errors import RecordingError
+from neq.spikes.recording import Recording
+
+from . import staging
+
+
+def of_json(value: Any) -> str:
+    """Return the hash of plain values, whatever the order of their keys.
+
+    Examples
+    --------
+    >>> of_json({"a": 1, "b": 2}) == of_json({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def of_source(recording: Recording, cache: Path) -> str:
+    """Return the hash of what a recording was made from.
+
+    The bytes of the file, or of the files of a folder that ``source["files"]`` names; ``source["content"]`` where the
+    reader has one; the recording itself where there is no file.
+
+    Parameters
+    ----------
+    recording
+        What was read.
+    cache
+        JSON file that keeps hashes by path, size and time of change, so that a source of gigabytes is read once.
+    """
+    source = recording.source
+    if source.get("content"):
+        return str(source["content"])
+    if not source.get("path"):
+        return _of_recording(recording)
+    path = Path(source["path"])
+    if not source.get("files"):
+        return of_file(path, cache)
+    return of_json([[str(name), of_file(path / name, cache)] for name in sorted(source["files"])])
+
+
+def of_file(path: Path, cache: Path) -> str:
+    """Return the hash of the bytes of a file, from ``cache`` where the file has not changed since."""
+    before = path.stat()
+    key, stamp = str(path.resolve()), {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
+    known = _load(cache).get(key, {})
+    if {name: known.get(name) for name in stamp} == stamp and isinstance(known.get("content"), str):
+        return str(known["content"])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    after = path.stat()
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
+    _keep(cache, key, {**stamp, "content": digest})
+    return digest
+
+
+def of_table(table: xr.Dataset, bin_size: float) -> Any:
+    """Return a hash, to be continued by :func:`add_block`, of everything in a spikes Dataset but the spikes."""
+    digest = hashlib.blake2b(repr(float(bin_size)).encode(), digest_size=16)
+    for name in sorted(map(str, table.variables)):
+        values = table[name].values
+        text = values.dtype.kind in "OUT"
+        kind = "str" if text else values.dtype.newbyteorder("<").str
+        digest.update(json.dumps([name, kind, list(map(str, table[name].dims)), values.shape]).encode())
+        little = (
+            json.dumps([str(value) for value in values.ravel()]).encode() if text else values.astype(kind).tobytes()
+        )
+        digest.update(little)
+    return digest
+
+
+def add_block(digest: Any, first_row: int, block: np.ndarray, n_unit: int) -> None:
+    """Add the True entries of ``block`` (bin, unit), whose first bin is ``first_row``, by their place in the matrix.
+
+    The hash does not depend on how the matrix is cut into blocks.
+    """
+    place = np.flatnonzero(block) + first_row * n_unit
+    digest.update(place.astype("<i8", copy=False).data)
+
+
+def _of_recording(recording: Recording) -> str:
+    frames = (recording.units.reset_index(), recording.epochs)
+    tables = [frame.to_json(orient="split", double_precision=15) for frame in frames]
+    digest = hashlib.blake2b(json.dumps([tables, recording.bin_size]).encode(), digest_size=16)
+    for times in recording.trains():
+        digest.update(np.int64(len(times)).tobytes())
+        digest.update(times.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _load(cache: Path) -> dict[str, Any]:
+    """Return what the cache holds; a missing or damaged one holds nothing."""
+    try:
+        found = json.loads(cache.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(cache: Path, key: str, entry: Mapping[str, Any]) -> None:
+    """Add one entry; of two processes that do so at once one may lose its entry, which costs a second reading only."""
+    part = staging.beside(cache)
+    part.write_text(json.dumps({**_load(cache), key: dict(entry)}, indent=1, sort_keys=True))
+    part.replace(cache)
