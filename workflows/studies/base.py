@@ -158,6 +158,10 @@ class Study(abc.ABC):
         """Return the expected cost of a cell in arbitrary units, to start the costliest blocks first."""
         return 1.0
 
+    def impossible(self, cell: Cell, facts: Mapping[str, Any]) -> bool:
+        """Whether the facts of the prepared input already say that a cell cannot exist; a plan counts these."""
+        return float(cell.get("size", 0)) > facts.get("n_unit", float("inf"))
+
     @abc.abstractmethod
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return the summary that the figures and the report's table are made of."""
