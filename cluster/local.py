@@ -1,0 +1,120 @@
+"""A Dask cluster of processes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import dask
+import distributed
+
+from . import preload
+
+LOOPBACK = "127.0.0.1"
+DASHBOARD_PORT = 8787
+
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+"""Set before a worker starts: libraries read them once, on import."""
+
+SETTINGS: dict[str, Any] = {
+    # a task whose worker died comes back at once: the engine decides about trying again
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": "30 minutes",
+    # a worker holds one block, nothing that could be spilled; above its limit it is ended and the cell blamed
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.preload": [preload.__name__],
+    "distributed.nanny.pre-spawn-environ": THREADS,
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.admin.tick.limit": "1 hour",
+}
+
+
+@contextlib.contextmanager
+def start(
+    workers: int | None = None, memory: str | None = None, dashboard: bool = True
+) -> Iterator[distributed.Client]:
+    """Run a cluster on this machine for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    workers
+        Processes, one thread each; None: one per core.
+    memory
+        Limit of each, such as ``"4GiB"``; None: its share of the machine.
+    dashboard
+        Whether to serve Dask's dashboard, on this machine only.
+
+    Yields
+    ------
+    distributed.Client
+        ``.dashboard_link`` is the address of the dashboard.
+    """
+    with dask.config.set(SETTINGS), _silence():
+        cluster = distributed.LocalCluster(
+            n_workers=workers or _cores(),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit="auto" if memory is None else memory,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:{_free_port()}" if dashboard else None,
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            client = distributed.Client(cluster)
+            try:
+                yield client
+            finally:
+                client.close()
+        finally:
+            cluster.close()
+
+
+def _cores() -> int:
+    """Return the cores this process may use, which a batch system may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _free_port() -> int:
+    """Return Dask's usual port, or 0 (any) where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, DASHBOARD_PORT))
+        except OSError:
+            return 0
+    return DASHBOARD_PORT
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Dask's log off the terminal: what matters of a lost worker is in the store, the rest is closing noise."""
+    parts = ("", ".nanny", ".scheduler", ".worker", ".client", ".core", ".deploy", ".comm")
+    names = [f"distributed{part}" for part in parts] + ["tornado", "asyncio"]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,60 @@
+"""What a worker does first: leave Ctrl-C to the driver, and take a folder for its compiled kernels."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+_held: list[IO[bytes]] = []
+
+
+def dask_setup(worker: Any) -> None:
+    """Prepare a worker process; called by Dask when it starts.
+
+    A terminal sends Ctrl-C to all processes of a command; only the driver answers it, and ends the workers.
+    numba's cache mixes up kernels when two processes write one index at once. So each worker takes the first folder
+    on this node that nobody holds and locks it until it dies, and finds there what earlier workers compiled.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = take(cache_root())
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = str(folder)
+
+
+def cache_root() -> Path:
+    """Return the folder on this node's own disk that holds the caches of this user."""
+    return Path(tempfile.gettempdir()) / f"neq-numba-{os.getuid()}"
+
+
+def take(root: Path) -> Path:
+    """Return the first free folder under ``root``, ours until this process ends.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     take(Path(root)).name, take(Path(root)).name
+    ('0', '1')
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number = 0
+    while True:
+        lock = (root / f"{number}.lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            number += 1
+            continue
+        # the lock lives as long as the open file
+        _held.append(lock)
+        folder = root / str(number)
+        folder.mkdir(exist_ok=True)
+        return folder

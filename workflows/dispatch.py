@@ -1,0 +1,252 @@
+"""Blocks on their way to workers: a bounded window, the costliest first, deaths blamed on the cell that was begun."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import distributed
+import numpy as np
+
+from neq.errors import LeaseLostError, StoreError, SweepError
+from workflows import layout, owners, task
+from workflows.blame import Blame
+from workflows.grid import REPETITION, SIZE, shown_label
+from workflows.lease import Lease
+from workflows.store import Store, problems
+
+MOST_IN_FLIGHT = 1_000
+FRUITLESS_OFFERS = 30
+"""So many offers in a row that end without a block done mean that something else than a cell is wrong."""
+NO_WORKER_SECONDS = 600.0
+WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A block given to a worker under a token; ``cells`` None stands for all pending ones."""
+
+    block: str
+    token: str
+    cells: tuple[int, ...] | None
+
+
+class Dispatch:
+    """Offers blocks of one store to the workers of one client.
+
+    Parameters
+    ----------
+    opened
+        The store.
+    client, lease
+        Who computes, and the right to write.
+    deaths
+        So many workers may die in a cell before it is marked failed.
+    run_id
+        Kept with each cell.
+    progress
+        Called with the numbers of cells done, of all, and of failed ones.
+    """
+
+    def __init__(
+        self,
+        opened: Store,
+        client: distributed.Client,
+        lease: Lease,
+        deaths: int,
+        run_id: str,
+        progress: Callable[[int, int, int], Any],
+    ) -> None:
+        self.store = opened
+        self.client = client
+        self.lease = lease
+        self.blame = Blame(opened, deaths)
+        self.run_id = run_id
+        self.progress = progress
+        self.problems: dict[str, str] = {}
+        self.damaged = np.zeros(opened.shape, bool)
+        self.n_computed = 0
+        self._folder = opened.path.parent
+        self._nonce = uuid.uuid4().hex[:6]
+        self._events: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
+        self._in_flight: dict[distributed.Future, Offer] = {}
+        self._fruitless = 0
+        self._n_done = self._n_failed = self._n_cell = 0
+        self._n_thread, self._watched, self._seen_worker = 0, 0.0, time.monotonic()
+
+    def count(self, status: np.ndarray) -> None:
+        """Take the truth about progress from the store (status of the wanted cells)."""
+        self._n_cell = status.size
+        self._n_done = int((status != layout.PENDING).sum())
+        self._n_failed = int((status == layout.FAILED).sum())
+        self._tell()
+
+    def run(self, pending: np.ndarray) -> None:
+        """Offer every block with a pending cell once, and again where its worker died (bool, grid)."""
+        self.pending = pending
+        self.blame.keep(pending)
+        waiting = deque((block, None) for block in self._costliest_first(pending))
+        try:
+            while waiting or self._in_flight or self.blame.suspects:
+                self._watch()
+                while waiting and len(self._in_flight) < min(max(1, self._n_thread), MOST_IN_FLIGHT):
+                    self._offer(*waiting.popleft())
+                if not waiting and not self._in_flight:
+                    waiting.extend(self.blame.next_suspects())
+                    continue
+                waiting.extend(self._next_event())
+        finally:
+            self._withdraw()
+
+    def _offer(self, block: str, cells: tuple[int, ...] | None) -> None:
+        self.lease.check()
+        if cells is None:
+            cells = self._innocent(block)
+        condemned = self.blame.condemned(block)
+        if cells == () and not condemned:
+            return
+        offer = Offer(block, self.lease.token(), cells)
+        with problems(self._folder):
+            owners.grant(self._folder, block, offer.token)
+        arguments = (str(self._folder), block, offer.token, condemned, cells, self.run_id)
+        key = f"estimate ({self._text(block)})-{offer.token}-{self._nonce}"
+        future = self.client.submit(task.run_block, *arguments, key=key, pure=False, retries=0)
+        self._in_flight[future] = offer
+        future.add_done_callback(self._events.put)
+
+    def _innocent(self, block: str) -> tuple[int, ...] | None:
+        """Return the cells to compute now: None for all, else those that are wanted and have killed no worker."""
+        wanted = {int(number) for number in self.store.blocks.numbers(block, self.pending)}
+        cells = wanted - self.blame.suspects.get(block, set())
+        n_cell = self.pending[self.store.blocks.region(block)].size
+        return None if len(cells) == n_cell else tuple(sorted(cells))
+
+    def _next_event(self) -> list[tuple[str, tuple[int, ...] | None]]:
+        """Wait for a task to end and return what has to be offered again."""
+        try:
+            future = self._events.get(timeout=0.5)
+        except queue.Empty:
+            return []
+        offer = self._in_flight.pop(future, None)
+        if offer is None:
+            return []
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, distributed.KilledWorker):
+            self._check_fruitless(f"the workers die before they finish anything (last: {error})")
+            with problems(self._folder):
+                self.blame.death(offer.block, offer.token)
+            return [(offer.block, None)]
+        if future.status != "finished":
+            raise SweepError(_outside(future, error))
+        return self._ended(offer, future.result())
+
+    def _ended(self, offer: Offer, result: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...] | None]]:
+        state = result["state"]
+        if state == "disk":
+            raise StoreError(result["message"])
+        if state in ("fenced", "claimed"):
+            self._check_fruitless("blocks are started twice or taken from their workers again and again")
+            return [(offer.block, offer.cells)]
+        self._fruitless = 0
+        counts = {name: result.get(name, 0) for name in layout.STATUS_NAMES}
+        self.n_computed += sum(counts.values())
+        self._n_done += sum(counts.values())
+        self._n_failed += counts["failed"]
+        if state == "chunk":
+            self.problems[offer.block] = result["message"]
+            self.damaged[self.store.blocks.region(offer.block)] = True
+        if self.blame.settle(offer.block, offer.cells):
+            with problems(self._folder):
+                owners.finish(self._folder, offer.block, self.lease.epoch)
+        return []
+
+    def _check_fruitless(self, what: str) -> None:
+        self._fruitless += 1
+        if self._fruitless > FRUITLESS_OFFERS:
+            raise SweepError(f"The sweep stops: {what}. Look into the workers' logs, then give the same command again.")
+
+    def _withdraw(self) -> None:
+        """Leave nothing running that could still write."""
+        if not self._in_flight:
+            return
+        futures, offers = list(self._in_flight), list(self._in_flight.values())
+        self._in_flight.clear()
+        with contextlib.suppress(OSError):
+            self.client.cancel(futures, force=True)
+        for offer in offers:
+            with contextlib.suppress(OSError, LeaseLostError):
+                owners.revoke(self._folder, offer.block, self.lease.epoch)
+
+    def _watch(self) -> None:
+        """Look now and then at the lease, the workers and how far they are."""
+        now = time.monotonic()
+        if now - self._watched < WATCH_SECONDS:
+            return
+        self._watched = now
+        self.lease.check()
+        try:
+            self._n_thread = sum(self.client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise SweepError(f"The Dask scheduler does not answer ({error}): give the same command again.") from error
+        self._seen_worker = now if self._n_thread else self._seen_worker
+        if now - self._seen_worker > NO_WORKER_SECONDS:
+            raise SweepError(
+                f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
+                "(its queue, its logs), then give the same command again."
+            )
+        self._tell()
+
+    def _tell(self) -> None:
+        """Report progress, with the cells that workers have finished but not yet handed over."""
+        folders = [owners.block_folder(self._folder, o.block) / o.token for o in self._in_flight.values()]
+        running = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
+        done = min(self._n_cell, self._n_done + running)
+        self.progress(done, self._n_cell, self._n_failed)
+        self.lease.progress(
+            {
+                "n_cell": self._n_cell,
+                "n_done": done,
+                "n_failed": self._n_failed,
+                "n_worker": self._n_thread,
+                "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
+                "dashboard": self.client.dashboard_link,
+                "time": time.time(),
+            }
+        )
+
+    def _costliest_first(self, pending: np.ndarray) -> list[str]:
+        blocks = self.store.blocks.holding(pending)
+        costs = {block: self._cost(block, pending) for block in blocks}
+        return sorted(blocks, key=lambda block: -costs[block])
+
+    def _cost(self, block: str, pending: np.ndarray) -> float:
+        region = self.store.blocks.region(block)
+        total = 0.0
+        for local in np.argwhere(pending[region]).tolist():
+            cell = self.store.grid.cell(tuple(s.start + i for s, i in zip(region, local, strict=True)))
+            prepared = self.store.prepared_for(cell)
+            total += self.store.study.cost(cell, prepared.facts if prepared else {})
+        return total
+
+    def _text(self, block: str) -> str:
+        """Return the labels of a block on the axes that people look for."""
+        words = []
+        for axis, part in zip(self.store.grid.axes, self.store.blocks.region(block), strict=True):
+            ends = [shown_label(axis.name, axis.labels[i]) for i in (part.start, part.stop - 1)]
+            if axis.name == REPETITION:
+                words.append(f"repetition {ends[0]}" + (f" to {ends[1]}" if ends[0] != ends[1] else ""))
+            elif axis.name != SIZE:
+                words.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
+        return ", ".join(words)
+
+
+def _outside(future: distributed.Future, error: BaseException | None) -> str:
+    if error is None:
+        return "The connection to the Dask scheduler was lost: give the same command again."
+    return f"A task failed outside its cells ({type(error).__name__}: {error}): the workers cannot run this study."

@@ -1,0 +1,186 @@
+"""The sweep engine: from a study and a Dask client to a store in which every cell has a status."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import distributed
+import numpy as np
+
+from neq.errors import ChunkError, SweepError
+from workflows import config as run_config
+from workflows import layout, owners, reset, store, task
+from workflows.dispatch import Dispatch
+from workflows.grid import Grid
+from workflows.lease import Lease
+from workflows.reconcile import reconcile
+from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Prepared, Source, Study
+
+FRUITLESS_ROUNDS = 3
+"""The sweep stops when cells are still pending after so many rounds without a new one done."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How the cells of a config stand at the end, and what this run did.
+
+    Parameters
+    ----------
+    n_cell
+        Cells of the config; the next five add up to it.
+    n_computed
+        Cells that this run computed.
+    seconds
+        Time of this run.
+    """
+
+    n_cell: int
+    n_ok: int
+    n_failed: int
+    n_impossible: int
+    n_not_needed: int
+    n_pending: int
+    n_computed: int
+    seconds: float
+
+
+def prepare_store(run_folder: str | Path, study: Study, prepared: Sequence[Prepared], lease: Lease) -> Store:
+    """Return the store of a run: made where there is none, else grown by what is new in the config.
+
+    Raises
+    ------
+    neq.errors.StudyMismatchError
+        The store there belongs to another study.
+    """
+    lease.check()
+    path = Path(run_folder) / STORE_NAME
+    if not path.exists():
+        return store.create(path, study, prepared, Grid(study.axes()), study.config.sweep.block)
+    owners.revoke_all(path.parent, lease.epoch)
+    return reconcile(Store.open(path, "r+"), study, prepared)
+
+
+def ingest(
+    run_folder: str | Path,
+    study: Study,
+    client: distributed.Client,
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+) -> list[Prepared]:
+    """Prepare all sources of a study on the workers; one that fails comes back with its error, the others go on."""
+    folder = str(Path(run_folder).absolute())
+    science = run_config.science(study.config)
+    sources = study.sources()
+    futures = {}
+    nonce = time.monotonic_ns()
+    for number, source in enumerate(sources):
+        key = f"ingest ({', '.join(map(str, source.labels.values()))})-{nonce}-{number}"
+        futures[client.submit(task.run_ingest, folder, science, asdict(source), key=key, pure=False)] = number
+    prepared: dict[int, Prepared] = {}
+    progress(0, len(sources))
+    for future in distributed.as_completed(list(futures)):
+        number = futures[future]
+        prepared[number] = _ingested(future, sources[number])
+        progress(len(prepared), len(sources))
+    return [prepared[number] for number in range(len(sources))]
+
+
+def run_sweep(
+    run_folder: str | Path,
+    study: Study,
+    config: run_config.RunConfig,
+    client: distributed.Client,
+    lease: Lease,
+    progress: Callable[[int, int, int], Any] = lambda done, total, failed: None,
+    only: np.ndarray | None = None,
+    run_id: str = "",
+) -> SweepResult:
+    """Compute the pending cells of a config until none is left.
+
+    Parameters
+    ----------
+    run_folder
+        Has a store that fits the study; see :func:`prepare_store`.
+    progress
+        Called with the numbers of cells done, of all, and of failed ones.
+    only
+        Compute no other cells than those True here (bool, grid of the store).
+    run_id
+        Kept with each cell; the lease's number by default.
+
+    Raises
+    ------
+    neq.errors.LeaseLostError, neq.errors.StoreError, neq.errors.SweepError
+        The sweep stopped; what is done is in the store, and the same command goes on from there.
+    """
+    folder = Path(run_folder).absolute()
+    start = time.monotonic()
+    lease.check()
+    with store.problems(folder):
+        owners.revoke_all(folder, lease.epoch)
+    store.drop_consolidated(folder / STORE_NAME)
+    opened = Store.open(folder / STORE_NAME, "r+")
+    wanted = wanted_cells(opened, study)
+    wanted &= True if only is None else only
+    run_id = run_id or str(lease.epoch)
+    reset.settle_ingest(opened, wanted, lease, run_id)
+    dispatch = Dispatch(opened, client, lease, config.sweep.deaths, run_id, progress)
+    computed = _rounds(opened, wanted, dispatch)
+    lease.check()
+    store.consolidate(opened.path)
+    return _result(opened.status()[wanted], computed, time.monotonic() - start)
+
+
+def wanted_cells(opened: Store, study: Study) -> np.ndarray:
+    """Return which cells of the store the study's config names (bool, grid); labels it leaves out are left alone."""
+    return opened.grid.mask({axis.name: axis.labels for axis in study.axes()})
+
+
+def _rounds(opened: Store, wanted: np.ndarray, dispatch: Dispatch) -> int:
+    """Offer pending cells until the store has none; futures are never believed, only the store."""
+    fruitless, last = 0, -1
+    while True:
+        status = opened.status()
+        pending = wanted & (status == layout.PENDING) & ~dispatch.damaged
+        n_pending = int(pending.sum())
+        dispatch.count(status[wanted])
+        if not n_pending:
+            break
+        fruitless = fruitless + 1 if n_pending == last else 0
+        if fruitless >= FRUITLESS_ROUNDS:
+            raise SweepError(
+                f"{n_pending} cells of {opened.path} stay pending though all tasks ended: "
+                "`neq doctor` shows what is wrong with the store."
+            )
+        last = n_pending
+        dispatch.run(pending)
+    if dispatch.problems:
+        first = next(iter(dispatch.problems.values()))
+        raise ChunkError(
+            f"{first} All other cells are done."
+            if len(dispatch.problems) == 1
+            else f"{len(dispatch.problems)} blocks could not be computed. The first: {first}"
+        )
+    return dispatch.n_computed
+
+
+def _ingested(future: distributed.Future, source: Source) -> Prepared:
+    """Return what a source's task left, or why it did not."""
+    error = future.exception()
+    if error is None:
+        made: Mapping[str, Any] = future.result()
+        return Prepared(**made)
+    if isinstance(error, distributed.KilledWorker):
+        return Prepared(source.labels, error_type=task.WORKER_LOST, error="the worker died while it read this source")
+    return Prepared(source.labels, error_type=type(error).__name__, error=str(error))
+
+
+def _result(status: np.ndarray, computed: int, seconds: float) -> SweepResult:
+    counts: Counter[int] = Counter(status.tolist())
+    by_name = {f"n_{name}": counts[code] for code, name in enumerate(layout.STATUS_NAMES)}
+    return SweepResult(n_cell=status.size, n_computed=computed, seconds=seconds, **by_name)
