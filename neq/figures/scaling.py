@@ -61,7 +61,7 @@ def scaling(
     if value not in summary:
         raise NeqError(f"cannot draw {value}: the summary holds {', '.join(map(str, summary.data_vars))}")
     if not bool(np.isfinite(summary[value]).any()):
-        return style.message(f"Nothing to draw yet: {legends.completeness(summary)}.")
+        return style.message("Scaling", f"nothing to draw yet: {legends.completeness(summary)}")
     panels, n_label = _panels(summary, value)
     with_contrast = f"{value}_difference" in summary
     figure, grid = _canvas(len(panels), with_contrast)

@@ -138,14 +138,15 @@ def caption(figure: Figure, text: str) -> None:
 
 
 @styled
-def message(text: str) -> Figure:
+def message(title: str, text: str) -> Figure:
     """Return a figure that says why there is nothing to draw.
 
     Examples
     --------
-    >>> message("no finished cell").get_label()
-    'no finished cell'
+    >>> message("coupling", "no finished cell").get_label()
+    'No finished cell.'
     """
-    figure = Figure(figsize=(COLUMN, 0.5), layout="constrained")
-    caption(figure, text)
+    figure = Figure(figsize=(COLUMN, 0.35), layout="constrained")
+    figure.suptitle(title, x=0.03, ha="left", weight="bold", fontsize=RC["axes.titlesize"])
+    caption(figure, f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
     return figure

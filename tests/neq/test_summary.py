@@ -75,7 +75,7 @@ def test_summarise__repetitions_first_then_sessions(make_cells, spoil):
 
 
 def test_summarise__differences_are_paired(make_cells, spoil):
-    """Draws differ, conditions by a constant: the difference has no spread, and where one partner is lost there is none."""
+    """Draws differ, conditions by a constant: differences have no spread, and none stands where one partner is lost."""
     dataset = make_cells(3, ("a", "b"), sizes=(10,), repetitions=4)
     dataset[VALUE].values[:, 1] = dataset[VALUE].values[:, 0] - 0.5
     dataset = spoil(dataset, "failed", session="s0", condition="b", repetition=0)

@@ -11,21 +11,23 @@ from neq.figures import style
 
 def test_styled__ignores_and_keeps_the_users_settings():
     with matplotlib.rc_context({"font.size": 3.0, "lines.linewidth": 9.0, "text.usetex": False}):
-        figure = figures.message("nothing here")
+        figure = figures.message("coupling", "nothing here")
         assert matplotlib.rcParams["font.size"] == 3.0
-    assert figure.texts[0].get_fontsize() == style.RC["font.size"]
+    assert figure.texts[-1].get_fontsize() == style.RC["font.size"]
 
 
 def test_message__is_wrapped_and_whole():
-    text = "no cell has finished yet because all of them are pending, " * 4
-    figure = figures.message(text.strip())
-    assert "\n" in figure.texts[0].get_text()
-    assert figure.texts[0].get_text().replace("\n", " ") == text.strip()
+    text = ", ".join(["No cell has finished yet because all of them are pending"] * 4)
+    figure = figures.message("coupling", text)
+    (printed,) = [text for text in figure.texts if text.get_gid() == "caption"]
+    assert "\n" in printed.get_text()
+    assert printed.get_text().replace("\n", " ") == f"{text}."
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    box = figure.texts[0].get_window_extent()
+    box = printed.get_window_extent()
     assert box.x1 <= figure.bbox.x1
     assert box.y1 <= figure.bbox.y1
+    assert not box.overlaps(figure._suptitle.get_window_extent())
 
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])
