@@ -126,3 +126,15 @@ class Empty(Toy):
 
     def compute(self, cell, inputs):
         return {"value": 0.0}
+
+
+class Busy(Empty):
+    """Cells of pure computation, as a kernel's: no memory, no wait."""
+
+    name = "busy"
+
+    def compute(self, cell, inputs):
+        state = seeds.label_words(cell)[0]
+        for _ in range(2_000_000):
+            state = (1_103_515_245 * state + 12_345) % 2_147_483_648
+        return {"value": float(state)}

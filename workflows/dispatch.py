@@ -91,7 +91,7 @@ class Dispatch:
         """Offer every block with a pending cell once, and again where its worker died (bool, grid)."""
         self.pending = pending
         self.blame.keep(pending)
-        waiting = deque((block, None) for block in self._costliest_first(pending))
+        waiting = deque((block, None) for block in costliest_first(self.store, pending))
         try:
             while waiting or self._in_flight or self.blame.suspects:
                 self._watch()
@@ -220,20 +220,6 @@ class Dispatch:
             }
         )
 
-    def _costliest_first(self, pending: np.ndarray) -> list[str]:
-        blocks = self.store.blocks.holding(pending)
-        costs = {block: self._cost(block, pending) for block in blocks}
-        return sorted(blocks, key=lambda block: -costs[block])
-
-    def _cost(self, block: str, pending: np.ndarray) -> float:
-        region = self.store.blocks.region(block)
-        total = 0.0
-        for local in np.argwhere(pending[region]).tolist():
-            cell = self.store.grid.cell(tuple(s.start + i for s, i in zip(region, local, strict=True)))
-            prepared = self.store.prepared_for(cell)
-            total += self.store.study.cost(cell, prepared.facts if prepared else {})
-        return total
-
     def _text(self, block: str) -> str:
         """Return the labels of a block on the axes that people look for."""
         words = []
@@ -244,6 +230,23 @@ class Dispatch:
             elif axis.name != SIZE:
                 words.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
         return ", ".join(words)
+
+
+def costliest_first(opened: Store, pending: np.ndarray) -> list[str]:
+    """Return the blocks with a pending cell (bool, grid), the most expected work first."""
+    blocks = opened.blocks.holding(pending)
+    costs = {block: _cost(opened, block, pending) for block in blocks}
+    return sorted(blocks, key=lambda block: -costs[block])
+
+
+def _cost(opened: Store, block: str, pending: np.ndarray) -> float:
+    region = opened.blocks.region(block)
+    total = 0.0
+    for local in np.argwhere(pending[region]).tolist():
+        cell = opened.grid.cell(tuple(s.start + i for s, i in zip(region, local, strict=True)))
+        prepared = opened.prepared_for(cell)
+        total += opened.study.cost(cell, prepared.facts if prepared else {})
+    return total
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:
