@@ -66,7 +66,7 @@ class Meter:
         ended = done >= total
         if counts != self._shown and (ended or now - self._last_line >= LINE_SECONDS):
             self._last_line, self._shown = now, counts
-            self.console.print(f"{self.stage}: {text}", highlight=False, soft_wrap=True)
+            say(self.console, f"{self.stage}: {text}")
 
     def _text(self, done: int, total: int, failed: int) -> str:
         seconds = time.monotonic() - self._start
@@ -82,6 +82,11 @@ class Meter:
         return Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), console=self.console
         )
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: no markup, no colours, no wrapping."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

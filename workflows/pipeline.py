@@ -1,0 +1,268 @@
+"""What `neq run` does: ingest, sweep, reduce, figures, report. Each stage finds out by itself what is done."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+
+from neq.errors import ConfigError, RecordingError, StoreError
+
+from . import backend, layout, provenance, studies, summary_text
+from . import config as run_config
+from .grid import Grid
+from .lease import Lease, acquire
+from .plan import status_on
+from .progress import Meter, say
+from .reduce import FOLDER as FIGURES
+from .reduce import INDEX
+from .store import STORE_NAME, Store, problems
+from .studies.base import Prepared, Study
+
+if TYPE_CHECKING:
+    import distributed
+
+CONFIG_NAME = "config.yaml"
+REPORT_NAME = "report.html"
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    run_folder
+        Where everything lies.
+    counts
+        Cells of the config by state.
+    n_computed
+        Cells this run computed.
+    seconds
+        Time it took.
+    """
+
+    run_folder: Path
+    counts: dict[str, int]
+    n_computed: int
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every cell is ok, impossible or not needed, else 1."""
+        return int(bool(self.counts["failed"] or self.counts["pending"]))
+
+
+def run(
+    config: run_config.RunConfig,
+    console: Console,
+    prepare: Callable[[Store, Study, Lease], Any] | None = None,
+) -> Outcome:
+    """Bring a run to its end, from wherever an earlier one left it.
+
+    Parameters
+    ----------
+    config
+        Its config.
+    console
+        Where progress and the summary go.
+    prepare
+        Called with the store, the study and the lease before the sweep (what `neq rerun` needs).
+    """
+    start = time.monotonic()
+    study = studies.study_class(config.study)(config)
+    folder = config.run_folder
+    if prepare is None and (counts := finished(config, study)) is not None:
+        say(console, f"{folder} is finished: nothing left to compute.")
+        outcome = Outcome(folder, counts, 0, 0.0)
+    else:
+        # asked before anything is made on disk: a config that makes no grid leaves no folder behind
+        Grid(study.axes()).block_shape(config.sweep.block)
+        with acquire(folder) as lease:
+            counts, computed = _compute(config, study, lease, console, prepare)
+        outcome = Outcome(folder, counts, computed, time.monotonic() - start)
+    draw(folder, study, console, again=bool(outcome.n_computed))
+    summary_text.tell(outcome, console)
+    return outcome
+
+
+def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | None:
+    """Return the counts of a store in which this config has nothing left to do, else None; changes nothing."""
+    path = config.run_folder / STORE_NAME
+    if not path.exists():
+        return None
+    old = Store.open(path)
+    same = old.attrs["config"] == run_config.science(config) and old.attrs["study_version"] == study.version
+    if not same or any(one.error_type for one in old.prepared) or _sources_changed(config.run_folder):
+        return None
+    counts = count(status_on(Grid(study.axes()), old))
+    return None if counts["pending"] else counts
+
+
+def count(status: np.ndarray) -> dict[str, int]:
+    """Return the number of cells by state.
+
+    Examples
+    --------
+    >>> count(np.array([0, 1, 1, 2]))
+    {'pending': 1, 'ok': 2, 'failed': 1, 'impossible': 0, 'not_needed': 0}
+    """
+    return {name: int((status == code).sum()) for code, name in enumerate(layout.STATUS_NAMES)}
+
+
+def draw(run_folder: Path, study: Study, console: Console, again: bool = True) -> None:
+    """Make figures and report; with ``again`` False only where they are missing or older than the store."""
+    made = [run_folder / FIGURES / INDEX, run_folder / REPORT_NAME]
+    sources = [run_folder / STORE_NAME / "zarr.json", run_folder / CONFIG_NAME]
+    if not again and all(path.exists() for path in made):
+        newest = max(path.stat().st_mtime for path in sources if path.exists())
+        if min(path.stat().st_mtime for path in made) >= newest:
+            return
+    from . import reduce, report
+
+    say(console, "reduce, figures, report")
+    reduce.make_figures(run_folder, study)
+    report.write_report(run_folder, study)
+
+
+def _compute(
+    config: run_config.RunConfig,
+    study: Study,
+    lease: Lease,
+    console: Console,
+    prepare: Callable[[Store, Study, Lease], Any] | None,
+) -> tuple[dict[str, int], int]:
+    """Ingest and sweep on a cluster, with the run's file written before and after."""
+    from . import engine
+
+    folder = config.run_folder
+    run = provenance.new_id()
+    facts = {**provenance.describe(), "study": config.study, "study_version": study.version, "epoch": lease.epoch}
+    with backend.start(config.cluster) as client:
+        facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
+        report = _Reporter(lease, run, client)
+        say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
+        prepared = _ingest(study, client, folder, console, report)
+        opened = engine.prepare_store(folder, study, prepared, lease)
+        _write_config(folder, config)
+        provenance.write(folder, run, {**facts, "settings_hash": opened.attrs["settings_hash"]})
+        if prepare is not None:
+            prepare(opened, study, lease)
+        with Meter(console, "sweep") as meter:
+
+            def progress(done: int, total: int, failed: int) -> None:
+                meter(done, total, failed)
+                report("sweep", done, total, failed)
+
+            result = engine.run_sweep(folder, study, config, client, lease, progress=progress, run_id=run)
+    ended = {"ended": provenance.now(), "result": asdict(result), "settings_hash": opened.attrs["settings_hash"]}
+    provenance.write(folder, run, {**facts, **ended})
+    counts = {name: getattr(result, f"n_{name}") for name in layout.STATUS_NAMES}
+    return counts, result.n_computed
+
+
+def _ingest(
+    study: Study, client: distributed.Client, folder: Path, console: Console, report: _Reporter
+) -> list[Prepared]:
+    """Prepare the sources; a run of which none can be read stops here, before there is a store."""
+    from . import engine
+
+    if not study.sources():
+        return []
+    with Meter(console, "ingest", "recordings") as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter(done, total)
+            report("ingest", done, total, 0)
+
+        prepared = engine.ingest(folder, study, client, progress=progress)
+    broken = [one for one in prepared if one.error_type]
+    if len(broken) == len(prepared) and not (folder / STORE_NAME).exists():
+        first = broken[0]
+        kind = StoreError if first.error_type == "StoreError" else RecordingError
+        others = f" The other {len(broken) - 1} cannot be read either." if len(broken) > 1 else ""
+        raise kind(f"{_labels(first)}: {first.error}{others}")
+    for one in broken:
+        say(console, f"ingest failed, {_labels(one)}: {one.error}")
+    return prepared
+
+
+class _Reporter:
+    """Leaves the progress beside the lease, where `neq status` finds it, at most once a second."""
+
+    def __init__(self, lease: Lease, run: str, client: distributed.Client) -> None:
+        self._lease = lease
+        self._facts = {"run": run, "dashboard": client.dashboard_link}
+        self._client = client
+        self._last = 0.0
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, stage: str, done: int, total: int, failed: int) -> None:
+        now = time.time()
+        begun, first = self._begun.setdefault(stage, (now, done))
+        if now - self._last < PROGRESS_SECONDS and done < total:
+            return
+        self._last = now
+        rate = (done - first) / (now - begun) if now > begun else 0.0
+        state = {"stage": stage, "done": done, "total": total, "failed": failed, "rate": rate, "time": now}
+        self._lease.progress({**self._facts, **state})
+
+
+def _machines(client: distributed.Client) -> list[dict[str, Any]]:
+    """Return the machines of the workers, each kind once."""
+    texts = {json.dumps(machine, sort_keys=True) for machine in client.run(provenance.machine).values()}
+    return [json.loads(text) for text in sorted(texts)]
+
+
+def _write_config(folder: Path, config: run_config.RunConfig) -> None:
+    """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
+    text = run_config.resolved(config)
+    path = folder / CONFIG_NAME
+    with problems(folder):
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        part = folder / f".{CONFIG_NAME}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+
+
+def _sources_changed(folder: Path) -> bool:
+    """Whether a source file is another than the one that was read; one that is gone is no reason to look again."""
+    try:
+        known = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    for path, entry in known.items():
+        try:
+            found = Path(path).stat()
+        except OSError:
+            continue
+        if (found.st_size, found.st_mtime_ns) != (entry.get("size"), entry.get("mtime_ns")):
+            return True
+    return False
+
+
+def _labels(prepared: Prepared) -> str:
+    return ", ".join(f"{name} {label}" for name, label in prepared.labels.items())
+
+
+def load_run(run_folder: Path) -> run_config.RunConfig:
+    """Return the config that a run folder keeps, its results being that very folder wherever it lies now.
+
+    Raises
+    ------
+    neq.errors.ConfigError
+        The folder holds no run.
+    """
+    if not (run_folder / CONFIG_NAME).exists():
+        raise ConfigError(f"{run_folder} is not a run: expected a folder that `neq run CONFIG` made.")
+    loaded = run_config.load(run_folder / CONFIG_NAME)
+    moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder})
+    return moved

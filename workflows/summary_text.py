@@ -1,0 +1,84 @@
+"""What `neq run` says at its end."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from . import layout
+from .grid import shown_label
+from .progress import duration, say
+from .store import STORE_NAME, Store
+
+if TYPE_CHECKING:
+    from .pipeline import Outcome
+
+MOST_ERRORS = 5
+
+
+def tell(outcome: Outcome, console: Console) -> None:
+    """Print the counts, the failures and where everything is."""
+    folder = outcome.run_folder
+    took = f", {outcome.n_computed} computed in {duration(outcome.seconds)}" if outcome.n_computed else ""
+    say(console, f"{counted(outcome.counts)}{took}")
+    for line in failures(folder):
+        say(console, line)
+    if outcome.counts["failed"]:
+        say(console, f"compute the failed cells again: neq rerun {folder} --failed")
+    figures = sorted((folder / "figures").glob("*.p[dn][fg]"))
+    say(console, f"figures: {', '.join(str(path) for path in figures) or 'none'}")
+    say(console, f"report:  {folder / 'report.html'}")
+    say(console, f"dataset: {folder / STORE_NAME}")
+    say(console, f'open it: import neq; ds = neq.open_run("{folder}")')
+    say(console, f'     or: import xarray as xr; ds = xr.open_zarr("{folder / STORE_NAME}")')
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Return the counts in words.
+
+    Examples
+    --------
+    >>> counted({"pending": 0, "ok": 58, "failed": 0, "impossible": 2, "not_needed": 0})
+    '60 cells: 58 ok, 2 impossible'
+    """
+    parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in ("ok", *_OTHERS) if counts[name] or name == "ok"]
+    return f"{sum(counts.values())} cells: {', '.join(parts)}"
+
+
+_OTHERS = ("failed", "impossible", "not_needed", "pending")
+
+
+def failures(folder: Path) -> list[str]:
+    """Return one line for each kind of failure: how many cells, message and labels of the first."""
+    opened = Store.open(folder / STORE_NAME)
+    failed = opened.status() == layout.FAILED
+    kinds: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for block in opened.blocks.holding(failed):
+        region = opened.blocks.region(block)
+        types, messages = opened.read("error_type", region), opened.read("error", region)
+        for index in opened.blocks.cells(block)[failed[region].ravel()]:
+            place = tuple(int(i) - part.start for i, part in zip(index, region, strict=True))
+            message = f"{types[place]}: {str(messages[place]).partition(chr(10))[0]}"
+            # messages that differ by numbers alone are of one kind
+            kind = re.sub(r"\d+", "#", message)
+            kinds[kind] += 1
+            first.setdefault(kind, f"{message} ({cell_text(opened.grid.cell(tuple(int(i) for i in index)))})")
+    lines = [f"failed, {n} x {first[kind]}" for kind, n in kinds.most_common(MOST_ERRORS)]
+    rest = sum(kinds.values()) - sum(n for _, n in kinds.most_common(MOST_ERRORS))
+    return [*lines, *([f"failed, {rest} more of other kinds: neq doctor {folder}"] if rest else [])]
+
+
+def cell_text(cell: dict[str, str | int | float]) -> str:
+    """Return the labels of a cell as people read them.
+
+    Examples
+    --------
+    >>> cell_text({"session": "s1", "size": 0})
+    'session s1, size all'
+    """
+    return ", ".join(f"{name} {shown_label(name, label)}" for name, label in cell.items())
