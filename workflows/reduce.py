@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -150,14 +151,15 @@ def _states(dataset: xr.Dataset) -> str:
     status = pd.Series(dataset["status"].values.ravel())
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in status.value_counts().items())
     text = f"none of {status.size} cells has a result: {counts}" if status.size else "this run has no cells"
-    errors = pd.Series(dataset["error"].values.ravel().astype(str)) if "error" in dataset else pd.Series(dtype=str)
-    first = errors[errors != ""].str.partition("\n")[0]
-    return f"{text}. Most often: {first.mode().iloc[0][:200]}" if len(first) else text
+    messages = dataset["error"].values.ravel() if "error" in dataset else []
+    first = Counter(str(message).partition("\n")[0] for message in messages if message).most_common(1)
+    return f"{text}. Most often: {first[0][0][:200]}" if first else text
 
 
 def _earlier(folder: Path) -> set[str]:
     """Return the names of the files that an earlier call wrote."""
     try:
-        return set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"])
+        names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"]
+        return {name for name in names if Path(name).name == name}  # never a path out of this folder
     except (OSError, ValueError, KeyError, TypeError):
         return set()
