@@ -9,10 +9,12 @@ import pytest
 
 from neq import seeds
 from neq.errors import RecordingError
+from neq.estimators.maxent import MaxEnt
 from neq.models.modular_network import draw_network
 from neq.readers import read_recording
 from neq.readers.synthetic import read as synthetic
 from neq.spikes.binning import bin_spikes
+from neq.spikes.transitions import Transitions
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,21 @@ def test_synthetic__is_a_kind_of_recording(recording):
 def test_synthetic__rejects_an_option_out_of_range(option):
     with pytest.raises(RecordingError, match=f"synthetic.*{next(iter(option))}"):
         synthetic(**option)
+
+
+def test_synthetic__estimate_finds_most_of_the_exact_value_and_nothing_where_there_is_none():
+    recording = synthetic("a", n_unit=20, duration=900.0, conditions={"driven": 1.0, "reversible": 0.0})
+    spikes = bin_spikes(recording, bin_size=0.01)
+    results = {}
+    for condition in recording.conditions:
+        inside = spikes["condition_mask"].sel(condition=condition).to_numpy()
+        bins = spikes["spikes"].to_numpy()[inside], spikes["segment"].to_numpy()[inside]
+        results[condition] = MaxEnt().fit(Transitions.from_spikes(*bins), seed=0)
+    exact = recording.source["exact"]["driven"]["entropy_production"]
+    low, high = results["driven"].interval
+    assert low < exact
+    assert high > 0.7 * exact
+    assert 0.6 * exact < results["driven"].entropy_production < 1.1 * exact
+    assert results["driven"].p_value < 0.01
+    assert abs(results["reversible"].entropy_production) < 0.01 * exact
+    assert results["reversible"].p_value > 0.01
