@@ -14,9 +14,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,8 +38,6 @@ class Observable:
 
     name: str
     odd: bool
-    _score: Callable[..., Any]
-    _tilted: Callable[..., Any]
 
     def n_parameter(self, n_unit: int) -> int:
         """Return the number of observables of ``n_unit`` units."""
@@ -61,39 +57,45 @@ class Observable:
 
     def score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
         """Return theta.g of every transition (transition,)."""
-        matrix = self.matrix(theta, transitions.n_unit)
-        return self._score(*_pairs(transitions, forward=True), matrix)
+        return self._score(transitions, theta, forward=True)
 
     def reverse_score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
         """Return theta.g of every transition with its two bins exchanged (transition,)."""
-        matrix = self.matrix(theta, transitions.n_unit)
-        return self._score(*_pairs(transitions, forward=False), matrix)
+        return self._score(transitions, theta, forward=False)
 
     def mean(self, transitions: Transitions) -> np.ndarray:
         """Return the mean of g (observable,)."""
-        zero = np.zeros((transitions.n_unit, transitions.n_unit))
-        return self.vector(self._tilted(*_pairs(transitions, forward=True), zero)[1])
+        zero = np.zeros(self.n_parameter(transitions.n_unit))
+        return self._tilted(transitions, zero, forward=True)[1]
 
     def reverse_tilted(self, transitions: Transitions, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log normaliser of the tilted reverse process and its mean of g (observable,), in one pass."""
-        matrix = self.matrix(theta, transitions.n_unit)
-        log_normaliser, mean = self._tilted(*_pairs(transitions, forward=False), matrix)
-        return float(log_normaliser), self.vector(mean)
+        return self._tilted(transitions, theta, forward=False)
 
     def variance(self, transitions: Transitions) -> np.ndarray:
         """Return the variance of every g (observable,)."""
-        single, both = kernels.change_moments(*_pairs(transitions, forward=True), transitions.n_unit)
+        single, both = kernels.change_moments(*_lists(transitions, forward=True), transitions.n_unit)
         if self.odd:
             square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
         else:
             square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
         return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
 
+    def _score(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> np.ndarray:
+        matrix = self.matrix(theta, transitions.n_unit)
+        score: np.ndarray = kernels.scores(*_lists(transitions, forward=forward), matrix, not self.odd)
+        return score
 
-OBSERVABLES = {
-    "antisymmetric": Observable("antisymmetric", True, kernels.score_antisymmetric, kernels.tilted_antisymmetric),
-    "flow": Observable("flow", False, kernels.score_flow, kernels.tilted_flow),
-}
+    def _tilted(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> tuple[float, np.ndarray]:
+        matrix = self.matrix(theta, transitions.n_unit)
+        log_normaliser, pair, change = kernels.tilted_moments(
+            *_lists(transitions, forward=forward), matrix, not self.odd
+        )
+        mean = 4.0 * pair - 2.0 * change[:, None]
+        return float(log_normaliser), self.vector(mean - mean.T if self.odd else mean)
+
+
+OBSERVABLES = {name: Observable(name, odd) for name, odd in (("antisymmetric", True), ("flow", False))}
 
 
 def observable_named(name: str) -> Observable:
@@ -159,7 +161,7 @@ def objective(
     return float(parameters @ mean - log_normaliser), mean - reverse_mean
 
 
-def _pairs(transitions: Transitions, *, forward: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _lists(transitions: Transitions, *, forward: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return what the kernels read, with the two bins exchanged for the reverse process."""
     start, stop = (transitions.earlier, transitions.later) if forward else (transitions.later, transitions.earlier)
     return transitions.row_start, transitions.unit, start, stop

@@ -1,10 +1,13 @@
 r"""The path of ridge-regularised fits, from strong to weak, and the point on it that validation data like best.
 
 Unregularised, the objective has no useful maximum once parameters outnumber what the data hold: the training value
-grows while the held-out value falls without bound. So the ridge is part of the estimator. In the variables
-:math:`y_{ij} = \theta_{ij} \sqrt{\mathrm{Var}(g_{ij})}` it is :math:`\lambda |y|^2 / 2`: all pairs are held back
-equally in units of their own noise, and the same scaling is the preconditioner of the optimiser. Each fit starts where
-the one before it ended, and every iterate is a candidate.
+grows while the held-out value falls without bound. So the ridge is part of the estimator. It is
+:math:`\lambda \sum_{ij} w_{ij} \theta_{ij}^2 / 2`; :math:`\sqrt{w_{ij}}\,\theta_{ij}` are
+its variables. Each fit starts where the one before it ended, and every iterate is a candidate.
+
+For the antisymmetric observable :math:`w_{ij} = \mathrm{Var}(g_{ij})`: pairs are held back equally in units of their
+own noise. The entries of one row of the flow observable, :math:`(x'_i - x_i) x_j`, nearly repeat each other while
+units are mostly silent, so their variances say little about the noise of any one of them; there w is their mean.
 """
 
 from __future__ import annotations
@@ -122,7 +125,7 @@ def fit_path(
 
 
 def _scale(observable: Observable, train: Transitions) -> np.ndarray:
-    """Return 1 / sd of every g (observable,), 0 where g never varies: its parameter stays 0."""
+    """Return 1 / sqrt(w) of every observable (observable,), 0 where g never varies: its parameter stays 0."""
     variance = observable.variance(train)
     varies = variance > 0
     if not varies.any():
@@ -130,8 +133,9 @@ def _scale(observable: Observable, train: Transitions) -> np.ndarray:
             f"no {observable.name} observable of the {train.n_unit} units varies over the training transitions; "
             "choose active units or a longer recording"
         )
-    scale = np.zeros_like(variance)
-    scale[varies] = 1 / np.sqrt(variance[varies])
+    weight = variance if observable.odd else np.where(varies, variance[varies].mean(), 0.0)
+    scale = np.zeros_like(weight)
+    scale[varies] = 1 / np.sqrt(weight[varies])
     return scale
 
 

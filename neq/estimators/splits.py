@@ -10,8 +10,10 @@ from ..errors import EstimationError
 from ..spikes.transitions import Transitions
 
 SPLITS = ("shuffled", "blocked")
-N_BLOCK = 100
-"""Stretches of time that a blocked split deals out, unless asked otherwise."""
+MAX_BLOCK, MIN_BLOCK = 100, 10
+"""Stretches of time that a blocked split deals out, more of them the longer the recording."""
+LAGS_PER_BLOCK = 20
+"""Lags in one stretch, so that the cuts cost little of it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ def split_transitions(
     kind: str,
     rng: np.random.Generator,
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1),
-    n_block: int = N_BLOCK,
 ) -> Split:
     """Deal transitions out to train, validation and test.
 
@@ -52,8 +53,6 @@ def split_transitions(
         Decides the deal.
     fractions
         Shares of train, validation and test.
-    n_block
-        Stretches of a blocked split.
 
     Returns
     -------
@@ -76,7 +75,7 @@ def split_transitions(
     if kind == "shuffled":
         split = _shuffled(transitions.n_transition, rng, fractions)
     else:
-        split = _blocked(transitions, rng, fractions, n_block)
+        split = _blocked(transitions, rng, fractions)
     sizes = {name: len(getattr(split, name)) for name in ("train", "validation", "test", "train_half")}
     if not all(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -95,11 +94,9 @@ def _shuffled(n_transition: int, rng: np.random.Generator, fractions: tuple[floa
     return Split(*(np.sort(part) for part in parts))
 
 
-def _blocked(
-    transitions: Transitions, rng: np.random.Generator, fractions: tuple[float, float, float], n_block: int
-) -> Split:
+def _blocked(transitions: Transitions, rng: np.random.Generator, fractions: tuple[float, float, float]) -> Split:
     n_transition = transitions.n_transition
-    n_block = min(n_block, n_transition)
+    n_block = int(np.clip(n_transition // (LAGS_PER_BLOCK * transitions.lag), MIN_BLOCK, MAX_BLOCK))
     block = np.arange(n_transition) * n_block // max(n_transition, 1)
     order = rng.permutation(n_block)
     first, second = _cuts(n_block, fractions)

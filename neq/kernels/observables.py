@@ -1,17 +1,15 @@
 r"""Sums over transitions of pairwise observables, from lists of active units.
 
-A transition goes from bin ``start`` to bin ``stop``. With spins :math:`x = 2 s - 1` at ``start`` and :math:`x'` at
-``stop``
+A transition goes from bin ``start`` to bin ``stop``. With spikes :math:`s` and spins :math:`x = 2 s - 1` at ``start``,
+:math:`s'` and :math:`x'` at ``stop``, and :math:`r_i = \sum_j \theta_{ij}`,
 
-* antisymmetric: :math:`g_{ij} = x'_i x_j - x_i x'_j`,
-* flow: :math:`g_{ij} = (x'_i - x_i) x_j`.
+* antisymmetric, :math:`g_{ij} = x'_i x_j - x_i x'_j`:
+  :math:`\theta \cdot g = 4 \sum_{ij} \theta_{ij} s'_i s_j - 2 \sum_i r_i (s'_i - s_i)`,
+* flow, :math:`g_{ij} = (x'_i - x_i) x_j`: the same minus :math:`4 \sum_{ij} \theta_{ij} s_i s_j`, which the flag
+  ``own`` asks for and which is zero for an antisymmetric theta.
 
-The value of the reverse process is the same function with ``start`` and ``stop`` exchanged. Written in spikes
-:math:`s`, only pairs of active units and sums over the rows of theta remain, so one transition costs about
-:math:`n_{start} n_{stop}` additions.
-
-All functions take theta as a matrix (unit, unit): antisymmetric for the first observable, any for the second. The score
-and the sum of weights of one pass are made together, with a running shift of the exponent so that no theta overflows.
+So a transition costs about :math:`n_{start} n_{stop}` additions, n being the number of active units. The value of the
+reverse process is the same function with ``start`` and ``stop`` exchanged.
 """
 
 from __future__ import annotations
@@ -22,20 +20,24 @@ from ._jit import kernel
 
 
 @kernel
-def score_antisymmetric(row_start, unit, start, stop, theta):
-    """Return theta.g of every transition (transition,)."""
+def scores(row_start, unit, start, stop, theta, own):
+    """Return theta.g of every transition (transition,), theta (unit, unit)."""
     n_unit = theta.shape[0]
     flat = theta.reshape(-1)
     row_sum = theta.sum(axis=1)
     score = np.empty(start.size)
     for t in range(start.size):
-        score[t] = _pair_score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit)
+        score[t] = _score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit, own)
     return score
 
 
 @kernel
-def tilted_antisymmetric(row_start, unit, start, stop, theta):
-    """Return log <exp(theta.g)> and the mean of g (unit, unit) under the weights exp(theta.g)."""
+def tilted_moments(row_start, unit, start, stop, theta, own):
+    """Return log <exp(theta.g)>, and under those weights the means of pairs (unit, unit) and of changes (unit,).
+
+    The pairs are :math:`s'_i s_j`, for ``own`` minus :math:`s_i s_j`; the changes are :math:`s'_i - s_i`. Score and
+    sums are made in one pass: the exponent is shifted by the largest score so far, so that no theta overflows.
+    """
     n_unit = theta.shape[0]
     flat = theta.reshape(-1)
     row_sum = theta.sum(axis=1)
@@ -43,7 +45,7 @@ def tilted_antisymmetric(row_start, unit, start, stop, theta):
     change = np.zeros(n_unit)
     total, shift = 0.0, -np.inf
     for t in range(start.size):
-        score = _pair_score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit)
+        score = _score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit, own)
         if score > shift:
             scale = np.exp(shift - score)
             pair *= scale
@@ -52,60 +54,12 @@ def tilted_antisymmetric(row_start, unit, start, stop, theta):
             shift = score
         weight = np.exp(score - shift)
         total += weight
-        first, last = row_start[start[t]], row_start[start[t] + 1]
-        for later in range(row_start[stop[t]], row_start[stop[t] + 1]):
-            row = np.uint64(unit[later]) * np.uint64(n_unit)
-            change[unit[later]] += weight
-            for earlier in range(first, last):
-                pair[row + np.uint64(unit[earlier])] += weight
-        for earlier in range(first, last):
-            change[unit[earlier]] -= weight
-    mean = np.empty((n_unit, n_unit))
-    for i in range(n_unit):
-        for j in range(n_unit):
-            product = pair[i * n_unit + j] - pair[j * n_unit + i]
-            mean[i, j] = (4.0 * product - 2.0 * (change[i] - change[j])) / total
-    return shift + np.log(total / start.size), mean
-
-
-@kernel
-def score_flow(row_start, unit, start, stop, theta):
-    """Return theta.g of every transition (transition,)."""
-    n_unit = theta.shape[0]
-    flat = theta.reshape(-1)
-    row_sum = theta.sum(axis=1)
-    score = np.empty(start.size)
-    for t in range(start.size):
-        score[t] = _flow_score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit)
-    return score
-
-
-@kernel
-def tilted_flow(row_start, unit, start, stop, theta):
-    """Return log <exp(theta.g)> and the mean of g (unit, unit) under the weights exp(theta.g)."""
-    n_unit = theta.shape[0]
-    flat = theta.reshape(-1)
-    row_sum = theta.sum(axis=1)
-    pair = np.zeros(n_unit * n_unit)
-    change = np.zeros(n_unit)
-    total, shift = 0.0, -np.inf
-    for t in range(start.size):
-        score = _flow_score(row_start, unit, start[t], stop[t], flat, row_sum, n_unit)
-        if score > shift:
-            scale = np.exp(shift - score)
-            pair *= scale
-            change *= scale
-            total *= scale
-            shift = score
-        weight = np.exp(score - shift)
-        total += weight
-        _add_flow(row_start, unit, start[t], stop[t], 1.0, weight, pair, change, n_unit)
-        _add_flow(row_start, unit, start[t], start[t], -1.0, weight, pair, change, n_unit)
-    mean = np.empty((n_unit, n_unit))
-    for i in range(n_unit):
-        for j in range(n_unit):
-            mean[i, j] = (4.0 * pair[i * n_unit + j] - 2.0 * change[i]) / total
-    return shift + np.log(total / start.size), mean
+        _add_pairs(row_start, unit, stop[t], start[t], weight, pair, n_unit)
+        if own:
+            _add_pairs(row_start, unit, start[t], start[t], -weight, pair, n_unit)
+        _add_units(row_start, unit, stop[t], weight, change)
+        _add_units(row_start, unit, start[t], -weight, change)
+    return shift + np.log(total / start.size), pair.reshape(n_unit, n_unit) / total, change / total
 
 
 @kernel
@@ -135,46 +89,64 @@ def change_moments(row_start, unit, start, stop, n_unit):
 
 
 @kernel
-def _pair_score(row_start, unit, start, stop, flat, row_sum, n_unit):
-    """Return theta.g of one transition for an antisymmetric theta."""
-    pair, single = 0.0, 0.0
-    first, last = row_start[start], row_start[start + 1]
-    for later in range(row_start[stop], row_start[stop + 1]):
-        row = np.uint64(unit[later]) * np.uint64(n_unit)
-        single -= row_sum[unit[later]]
-        for earlier in range(first, last):
-            pair += flat[row + np.uint64(unit[earlier])]
-    for earlier in range(first, last):
-        single += row_sum[unit[earlier]]
-    return 4.0 * pair + 2.0 * single
+def _score(row_start, unit, start, stop, flat, row_sum, n_unit, own):
+    """Return theta.g of one transition."""
+    pairs = _sum_pairs(row_start, unit, stop, start, flat, n_unit)
+    if own:
+        pairs -= _sum_pairs(row_start, unit, start, start, flat, n_unit)
+    change = _sum_units(row_start, unit, stop, row_sum) - _sum_units(row_start, unit, start, row_sum)
+    return 4.0 * pairs - 2.0 * change
 
 
 @kernel
-def _flow_score(row_start, unit, start, stop, flat, row_sum, n_unit):
-    """Return theta.g of one transition for any theta; a unit active in both bins adds and takes away the same."""
-    later = _flow_rows(row_start, unit, start, stop, flat, row_sum, n_unit)
-    return later - _flow_rows(row_start, unit, start, start, flat, row_sum, n_unit)
+def _sum_pairs(row_start, unit, rows, columns, flat, n_unit):
+    """Return the sum of a matrix over the units active in bin ``rows`` and those active in bin ``columns``.
+
+    Four rows at once: as many independent sums keep the processor from waiting for each addition.
+    """
+    first, last = row_start[columns], row_start[columns + 1]
+    event, end = row_start[rows], row_start[rows + 1]
+    width = np.uint64(n_unit)  # unsigned: a signed index would be tested for wrapping round
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    while event + 3 < end:
+        row_1, row_2 = np.uint64(unit[event]) * width, np.uint64(unit[event + 1]) * width
+        row_3, row_4 = np.uint64(unit[event + 2]) * width, np.uint64(unit[event + 3]) * width
+        for other in range(first, last):
+            column = np.uint64(unit[other])
+            one += flat[row_1 + column]
+            two += flat[row_2 + column]
+            three += flat[row_3 + column]
+            four += flat[row_4 + column]
+        event += 4
+    while event < end:
+        row_1 = np.uint64(unit[event]) * width
+        for other in range(first, last):
+            one += flat[row_1 + np.uint64(unit[other])]
+        event += 1
+    return (one + two) + (three + four)
 
 
 @kernel
-def _flow_rows(row_start, unit, start, rows, flat, row_sum, n_unit):
-    """Return the sum of 4 theta_ij s_j - 2 theta_ij over all j and the units i active in ``rows``, s at ``start``."""
-    pair, single = 0.0, 0.0
-    first, last = row_start[start], row_start[start + 1]
+def _sum_units(row_start, unit, bin_number, values):
+    """Return the sum of ``values`` (unit,) over the units active in a bin."""
+    total = 0.0
+    for event in range(row_start[bin_number], row_start[bin_number + 1]):
+        total += values[unit[event]]
+    return total
+
+
+@kernel
+def _add_pairs(row_start, unit, rows, columns, weight, pair, n_unit):
+    """Add ``weight`` to the pairs of a unit active in bin ``rows`` and one active in bin ``columns``."""
+    first, last = row_start[columns], row_start[columns + 1]
     for event in range(row_start[rows], row_start[rows + 1]):
         row = np.uint64(unit[event]) * np.uint64(n_unit)
-        single += row_sum[unit[event]]
-        for earlier in range(first, last):
-            pair += flat[row + np.uint64(unit[earlier])]
-    return 4.0 * pair - 2.0 * single
+        for other in range(first, last):
+            pair[row + np.uint64(unit[other])] += weight
 
 
 @kernel
-def _add_flow(row_start, unit, start, rows, sign, weight, pair, change, n_unit):
-    """Add one transition's weight to the pairs (active in ``rows``, active at ``start``) and to the rows' units."""
-    first, last = row_start[start], row_start[start + 1]
-    for event in range(row_start[rows], row_start[rows + 1]):
-        row = np.uint64(unit[event]) * np.uint64(n_unit)
-        change[unit[event]] += sign * weight
-        for earlier in range(first, last):
-            pair[row + np.uint64(unit[earlier])] += sign * weight
+def _add_units(row_start, unit, bin_number, weight, values):
+    """Add ``weight`` to ``values`` (unit,) of the units active in a bin."""
+    for event in range(row_start[bin_number], row_start[bin_number + 1]):
+        values[unit[event]] += weight

@@ -132,8 +132,10 @@ def draw_units(
 
 def _rules(units: xr.Dataset, activity: np.ndarray, selection: Selection) -> dict[str, np.ndarray]:
     """Return for each rule which units pass it (unit,)."""
-    area = units["area"].values.astype(str)
-    rules = {f"area {selection.area!r}": np.array([fnmatch.fnmatchcase(name, selection.area) for name in area], bool)}
+    area = units["area"].values.tolist()
+    rules = {
+        f"area {selection.area!r}": np.array([fnmatch.fnmatchcase(str(name), selection.area) for name in area], bool)
+    }
     for column, condition in selection.quality.items():
         rules[f"{column} {condition}"] = _compare(units, column, condition)
     overall = activity.mean(axis=0)
@@ -158,7 +160,7 @@ def _compare(units: xr.Dataset, column: str, condition: str) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             passes = COMPARISONS[symbol](values.astype(float), wanted)
         return np.asarray(passes & np.isfinite(values.astype(float)))
-    return np.asarray(COMPARISONS[symbol](values.astype(str), wanted))
+    return np.array([COMPARISONS[symbol](str(value), wanted) for value in values.tolist()], dtype=bool)
 
 
 def parse_comparison(condition: str) -> tuple[str, float | str]:

@@ -16,7 +16,7 @@ from neq import figures, seeds
 from neq.estimators.maxent import MaxEnt, MaxEntResult
 from neq.observables import observable_named
 from neq.readers import read_recording
-from neq.spikes.selection import Selection, draw_units
+from neq.spikes.selection import draw_units
 from neq.spikes.surrogates import surrogate
 from neq.summary import summarise
 from neq.variables import quality_bits

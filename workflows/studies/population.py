@@ -74,7 +74,7 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     return Population(
         Transitions.from_spikes(array, run, lag),
         spikes["unit"].values[eligible],
-        spikes["area"].values[eligible].astype(str),
+        spikes["area"].values[eligible].astype(object),
         activity.mean(axis=0)[eligible],
         float(spikes.attrs["bin_size"]),
     )
