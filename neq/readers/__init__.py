@@ -18,7 +18,7 @@ KINDS = {
     "allen": "a session of an Allen cache",
     "synthetic": "a simulated recording, no file",
 }
-"""What can be read; ``neq.readers.<kind>`` holds ``read(path, session, **options) -> Recording``."""
+"""What can be read. ``neq.readers.<kind>`` holds ``read(path, session, **options) -> Recording``."""
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -38,7 +38,7 @@ def read_recording(
     session
         Name of the session; by default the file's name without its ending.
     **options
-        Options of the reader, see ``neq.readers.<kind>.read``.
+        Options of the reader, see ``neq.readers.<kind>``.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_recording(
         kind = detect_kind(place)
     read = _reader(kind)
     _check_options(kind, read, options)
-    return read(place, session or (kind if place is None else place.stem), **options)
+    return read(place, session=session or (kind if place is None else place.stem), **options)
 
 
 def detect_kind(path: Path | None) -> str:

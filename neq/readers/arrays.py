@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pydantic
 
 from neq.errors import RecordingError
 from neq.kernels.binning import group_by_unit, offsets_of
 from neq.spikes.recording import Recording, SpikeTrains, epoch_table, unit_table
 
-from .options import ListedEpoch, checked_list
-
-KEYS = {
-    "matrix": "S",
-    "bin_size": "bin_size",
-    "trial_id": "trial_id",
-    "unit_ids": "unit_ids",
-    "area": "area",
-    "spike_times": "spike_times",
-    "spike_units": "spike_units",
-}
-"""What is looked for -> the key it is looked for under."""
+from .options import ReaderOptions, checked
 
 
-def read(
-    path: Path,
-    session: str,
-    *,
-    keys: Mapping[str, str] | None = None,
-    condition: str = "all",
-    epochs: list[dict[str, Any]] | None = None,
-    bin_size: float | None = None,
-    duration: float | None = None,
-    quality: list[str] | None = None,
-) -> Recording:
+class Keys(pydantic.BaseModel, extra="forbid", frozen=True):
+    """What is looked for, and the key that it has in the file."""
+
+    matrix: str = "S"
+    bin_size: str = "bin_size"
+    trial_id: str = "trial_id"
+    unit_ids: str = "unit_ids"
+    area: str = "area"
+    spike_times: str = "spike_times"
+    spike_units: str = "spike_units"
+
+
+class Options(ReaderOptions, frozen=True):
+    """Options of the reader ``arrays``."""
+
+    keys: Keys = Keys()
+    """Other names of the keys in the file, e.g. ``{matrix: counts}``."""
+    bin_size: float | None = pydantic.Field(None, gt=0)
+    """Bin size of the matrix (s), instead of the one in the file."""
+    quality: tuple[str, ...] = ()
+    """Further arrays (unit) of the file to keep as columns of the unit table."""
+    spike_units: Literal["ids", "rows"] = "ids"
+    """Whether ``spike_units`` holds ids, as in ``unit_ids``, or rows of ``unit_ids`` counted from 0."""
+
+
+def read(path: Path, session: str, **options: Any) -> Recording:
     """Read an npz file.
 
     The matrix is taken where there is one: ``S`` (bin, unit), boolean or counts, with ``bin_size`` (s) and optionally
@@ -49,179 +54,155 @@ def read(
     ----------
     path, session
         The file, and the name to give it.
-    keys
-        Other names of the keys in the file, e.g. ``{matrix: counts}``.
-    condition
-        Name of the single condition.
-    epochs
-        Epochs instead of the single condition: mappings with condition, start, stop (s) and trial (optional).
-    bin_size
-        Bin size of the matrix (s), instead of the one in the file.
-    duration
-        End of a recording given by spike times (s); by default its last spike.
-    quality
-        Names of further (unit) arrays in the file to keep as columns of the unit table.
+    **options
+        See :class:`Options`.
 
     Raises
     ------
     RecordingError
         The file cannot be read or does not hold what is needed.
     """
-    names = {**KEYS, **_checked_keys(keys)}
-    listed = None if epochs is None else [epoch.model_dump() for epoch in checked_list(ListedEpoch, epochs, "epochs")]
-    found = _load(path, names, quality or [])
-    options: dict[str, Any] = {"keys": dict(keys or {}), "condition": condition, "epochs": epochs}
-    options |= {"bin_size": bin_size, "duration": duration, "quality": quality or []}
-    source = {"kind": "arrays", "path": str(path), "options": options}
-    where = f"{str(path)!r}"
-    if "matrix" in found:
-        width = bin_size if bin_size is not None else found.get("bin_size")
-        return _from_matrix(session, found, listed, condition, width, source, where, quality or [])
-    if "spike_times" in found and "spike_units" in found:
-        return _from_times(session, found, listed, condition, duration, source, where, quality or [])
+    wanted = checked(Options, options, "arrays")
+    file = _File(path, wanted, *_load(path, wanted))
+    source = {"kind": "arrays", "path": str(path), "options": wanted.plain()}
+    if "matrix" in file.arrays:
+        return _from_matrix(file, session, source)
+    if "spike_times" in file.arrays and "spike_units" in file.arrays:
+        return _from_times(file, session, source)
+    keys = wanted.keys
     raise RecordingError(
-        f"Expected in {where} a matrix {names['matrix']!r}, or {names['spike_times']!r} with {names['spike_units']!r}, "
-        f"found the keys {', '.join(found['keys']) or '(none)'}; name them with the option keys."
+        f"Expected in {str(path)!r} a matrix {keys.matrix!r}, or {keys.spike_times!r} with {keys.spike_units!r}, "
+        f"found the keys {', '.join(file.names) or '(none)'}; name them with the option keys."
     )
 
 
-def _checked_keys(keys: Mapping[str, str] | None) -> Mapping[str, str]:
-    unknown = [name for name in keys or {} if name not in KEYS]
-    if unknown:
-        raise RecordingError(f"The option keys knows {', '.join(KEYS)}, found {', '.join(unknown)}; correct the name.")
-    return keys or {}
+@dataclass(frozen=True, eq=False)
+class _File:
+    """The arrays of the file that are wanted, by our own names, and the names of all."""
+
+    path: Path
+    options: Options
+    arrays: dict[str, np.ndarray]
+    names: list[str]
+
+    def per(self, name: str, length: int, what: str) -> np.ndarray | None:
+        """Return an array with one entry per ``what``, None where the file has none."""
+        if name not in self.arrays:
+            return None
+        values = self.arrays[name]
+        if values.shape != (length,):
+            raise RecordingError(
+                f"{name} in {str(self.path)!r} must have one entry per {what} ({length}), its shape is {values.shape}."
+            )
+        return values
+
+    def unit_table(self, ids: np.ndarray) -> pd.DataFrame:
+        """Return the table of the units ``ids``."""
+        area = self.per("area", len(ids), "unit")
+        columns = {name: self.per(f"quality {name}", len(ids), "unit") for name in self.options.quality}
+        return unit_table(ids.tolist(), None if area is None else area.tolist(), columns)
 
 
-def _load(path: Path, names: Mapping[str, str], quality: list[str]) -> dict[str, Any]:
-    """Return the arrays that are there, under our own names, and ``keys``: all names in the file."""
+def _load(path: Path, options: Options) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            wanted = {ours: theirs for ours, theirs in names.items() if theirs in file.files}
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            wanted = {ours: theirs for ours, theirs in options.keys if theirs in file.files}
             if "matrix" in wanted:
                 wanted = {ours: theirs for ours, theirs in wanted.items() if not ours.startswith("spike_")}
-            arrays: dict[str, Any] = {ours: file[theirs] for ours, theirs in wanted.items()}
-            arrays["keys"] = list(file.files)
-            for name in quality:
+            for name in options.quality:
                 if name not in file.files:
-                    raise RecordingError(f"File {str(path)!r} has no array {name!r} (option quality); rename it.")
-                arrays[f"quality {name}"] = file[name]
+                    raise RecordingError(f"File {str(path)!r} has no array {name!r}; correct the option quality.")
+                wanted[f"quality {name}"] = name
+            return {ours: file[theirs] for ours, theirs in wanted.items()}, list(file.files)
     except FileNotFoundError as error:
         raise RecordingError(f"Recording {str(path)!r} does not exist; check the path.") from error
     except RecordingError:
         raise
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise RecordingError(
-            f"Recording {str(path)!r} is not a readable npz file of plain arrays ({error}); save it with numpy.savez."
+            f"{str(path)!r} is not a readable npz file of plain arrays ({error}); save it with numpy.savez."
         ) from error
-    return arrays
 
 
-def _from_matrix(
-    session: str,
-    found: dict[str, Any],
-    epochs: list[dict[str, Any]] | None,
-    condition: str,
-    bin_size: Any,
-    source: dict[str, Any],
-    where: str,
-    quality: list[str],
-) -> Recording:
-    matrix = _checked_matrix(found["matrix"], where)
-    width = _checked_width(bin_size, where)
+def _from_matrix(file: _File, session: str, source: dict[str, Any]) -> Recording:
+    matrix, width = _checked_matrix(file), _checked_width(file)
     n_bin, n_unit = matrix.shape
-    if epochs is None:
-        trial_id = found.get("trial_id")
-        epochs = [{"condition": condition, "start": 0.0, "stop": n_bin * width}]
-        if trial_id is not None:
-            epochs = _trials(_per(trial_id, n_bin, "trial_id", "bin", where), condition, width)
+    ids, trial_id = file.per("unit_ids", n_unit, "unit"), file.per("trial_id", n_bin, "bin")
     trains = []
     for column in matrix.T:
         fired = np.flatnonzero(column)
-        counts = column[fired] if matrix.dtype != bool else 1
+        counts = 1 if matrix.dtype == bool else column[fired]
         trains.append((np.repeat(fired, counts) + 0.5) * width)
     return Recording(
         session=session,
-        units=_units(np.arange(n_unit), found, quality, where),
+        units=file.unit_table(np.arange(n_unit) if ids is None else ids),
         spike_times=trains,
-        epochs=epoch_table(epochs),
+        epochs=_epochs(file.options, trial_id, n_bin, width),
         source=source,
         bin_size=width,
         duration=n_bin * width,
     )
 
 
-def _from_times(
-    session: str,
-    found: dict[str, Any],
-    epochs: list[dict[str, Any]] | None,
-    condition: str,
-    duration: float | None,
-    source: dict[str, Any],
-    where: str,
-    quality: list[str],
-) -> Recording:
-    times = np.asarray(found["spike_times"], dtype=float)
-    owners = _per(found["spike_units"], times.size, "spike_units", "spike", where)
-    ids = found["unit_ids"] if "unit_ids" in found else np.unique(owners)
-    labels = pd.Index(ids).get_indexer(owners) if pd.Index(ids).is_unique else np.zeros(len(owners), dtype=np.int64)
-    if (labels < 0).any():
+def _from_times(file: _File, session: str, source: dict[str, Any]) -> Recording:
+    times = np.asarray(file.arrays["spike_times"], dtype=float)
+    owners = file.per("spike_units", times.size, "spike")
+    assert owners is not None  # read looks for both
+    ids = file.arrays.get("unit_ids", np.unique(owners))
+    labels = owners.astype(np.int64) if file.options.spike_units == "rows" else _rows(ids, owners)
+    wrong = (labels < 0) | (labels >= len(ids))
+    if wrong.any():
         raise RecordingError(
-            f"Unit {owners[labels < 0][0]} of spike_units in {where} is not among unit_ids; add it there."
+            f"Unit {owners[wrong][0]} of spike_units in {str(file.path)!r} is not among the {len(ids)} unit_ids; "
+            "add it there, or set the option spike_units: rows where it counts rows from 0."
         )
     offsets = offsets_of(labels, len(ids))
     flat = np.empty_like(times)
     group_by_unit(times, labels, offsets[:-1].copy(), flat)
     trains = SpikeTrains(flat, offsets)
-    if epochs is None:
-        epochs = [{"condition": condition, "start": 0.0, "stop": duration if duration is not None else trains.last()}]
-    units = _units(ids, found, quality, where)
-    return Recording(session, units, list(trains), epoch_table(epochs), source, duration=duration)
+    epochs = file.options.epoch_table(trains)
+    return Recording(session, file.unit_table(ids), list(trains), epochs, source, duration=file.options.duration)
 
 
-def _checked_matrix(matrix: np.ndarray, where: str) -> np.ndarray:
+def _rows(ids: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Return the row among ``ids`` of each owner, -1 where it is not there."""
+    index = pd.Index(ids)
+    # Ids that occur twice are refused when the recording is made; any row will do until then.
+    return index.drop_duplicates().get_indexer(pd.Index(owners))
+
+
+def _checked_matrix(file: _File) -> np.ndarray:
+    matrix, where = file.arrays["matrix"], repr(str(file.path))
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise RecordingError(f"The matrix in {where} must be (bin, unit) and not empty, found shape {matrix.shape}.")
     if matrix.dtype == bool:
         return matrix
-    whole = np.isfinite(matrix).all() and (matrix >= 0).all() and (matrix == np.floor(matrix)).all()
-    if matrix.dtype.kind not in "uif" or not whole:
-        raise RecordingError(
-            f"The matrix in {where} must hold booleans or spike counts, found other {matrix.dtype} values."
-        )
-    return matrix.astype(np.int64)
+    if matrix.dtype.kind in "uif" and np.isfinite(matrix).all() and (matrix >= 0).all():
+        counts = matrix.astype(np.int64)
+        if (counts == matrix).all():
+            return counts
+    raise RecordingError(f"The matrix in {where} must hold booleans or spike counts, found others ({matrix.dtype}).")
 
 
-def _checked_width(bin_size: Any, where: str) -> float:
-    if bin_size is None:
+def _checked_width(file: _File) -> float:
+    given = file.options.bin_size if file.options.bin_size is not None else file.arrays.get("bin_size")
+    where = repr(str(file.path))
+    if given is None:
         raise RecordingError(f"The matrix in {where} needs its bin size (s); set the option bin_size.")
-    width = np.asarray(bin_size)
+    width = np.asarray(given)
     if width.size != 1 or width.dtype.kind not in "uif" or not (np.isfinite(width).all() and (width > 0).all()):
-        raise RecordingError(f"The bin size of {where} must be a positive number of seconds, found {bin_size!r}.")
+        raise RecordingError(f"The bin size in {where} must be a positive number of seconds, found {given}.")
     return float(width.item())
 
 
-def _trials(trial_id: np.ndarray, condition: str, width: float) -> list[dict[str, Any]]:
-    """Return one epoch per run of a trial id."""
+def _epochs(options: Options, trial_id: np.ndarray | None, n_bin: int, width: float) -> pd.DataFrame:
+    """Return the epochs listed, one per run of a trial id, or a single one."""
+    if options.epochs is not None:
+        return epoch_table([epoch.model_dump() for epoch in options.epochs])
+    if trial_id is None:
+        return epoch_table(condition=options.condition, stop=n_bin * width)
     starts = np.flatnonzero(np.append(True, trial_id[1:] != trial_id[:-1]))
     stops = np.append(starts[1:], len(trial_id))
-    numbers = trial_id[starts] if trial_id.dtype.kind in "iu" else np.arange(len(starts))
-    return [
-        {"condition": condition, "start": start * width, "stop": stop * width, "trial": number}
-        for start, stop, number in zip(starts.tolist(), stops.tolist(), numbers.tolist(), strict=True)
-    ]
-
-
-def _per(values: np.ndarray, length: int, name: str, what: str, where: str) -> np.ndarray:
-    if values.shape != (length,):
-        raise RecordingError(
-            f"{name} in {where} must have one entry per {what} ({length}), found shape {values.shape}."
-        )
-    return values
-
-
-def _units(ids: np.ndarray, found: dict[str, Any], quality: list[str], where: str) -> pd.DataFrame:
-    n_unit = len(ids)
-    ids = _per(found["unit_ids"], n_unit, "unit_ids", "unit", where) if "unit_ids" in found else ids
-    area = _per(found["area"], n_unit, "area", "unit", where) if "area" in found else None
-    columns = {name: _per(found[f"quality {name}"], n_unit, name, "unit", where) for name in quality}
-    return unit_table(ids.tolist(), None if area is None else area.tolist(), columns)
+    number = trial_id[starts] if trial_id.dtype.kind in "iu" else np.arange(len(starts))
+    columns = {"condition": options.condition, "start": starts * width, "stop": stops * width, "trial": number}
+    return epoch_table(pd.DataFrame(columns).to_dict("records"))  # type: ignore[arg-type]
