@@ -18,8 +18,6 @@ from .studies.base import Study
 
 NAME = "report.html"
 TEMPLATE = "report.html.jinja"
-HEADLINE = ("entropy_production_per_spike", "entropy_production")
-"""The variable told first: the first of these that the summary has."""
 N_HEADLINE = 12
 
 
@@ -67,7 +65,7 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "attrs": dataset.attrs,
         "states": _states(dataset),
         "headline": headline(summary),
-        "is_entropy_production": any(name in dataset for name in HEADLINE),
+        "is_entropy_production": any(name in dataset for name in report_tables.FIRST),
         "has_null": "surrogate" in dataset.dims,
         "figures": [_figure(name, figure) for name, figure in reduced.figures.items()],
         "points": report_tables.points(summary),
@@ -89,7 +87,7 @@ def headline(summary: xr.Dataset) -> list[str]:
     >>> headline(xr.Dataset())
     []
     """
-    name = next((name for name in HEADLINE if name in summary), None)
+    name = next((name for name in report_tables.FIRST if name in summary), None)
     if name is None or "size" not in summary[name].dims:
         return []
     said = []
@@ -100,7 +98,7 @@ def headline(summary: xr.Dataset) -> list[str]:
         if known.size:
             n_unit = line["n_unit"].values[known] if "n_unit" in line else line["size"].values[known]
             at = line.isel(size=int(known[np.argmax(n_unit)]))
-            labels = ", ".join(str(line[dim].values) for dim in dims) or "all"
+            labels = ", ".join(str(line[dim].values).replace("_", " ") for dim in dims) or "all"
             said.append(f"{labels}: {_value(at, name)} at N = {report_tables.number(n_unit.max())}")
     return said
 
@@ -142,7 +140,8 @@ def _states(dataset: xr.Dataset) -> str:
 def _figure(name: str, figure: Any) -> dict[str, str]:
     """Return a figure as a data address with its caption."""
     content = base64.b64encode(reduce.render(figure, "png")).decode()
-    return {"name": name, "caption": figure.get_label(), "data": f"data:image/png;base64,{content}"}
+    width = f"{1.35 * figure.get_size_inches()[0]:.2f}in"
+    return {"name": name, "caption": figure.get_label(), "width": width, "data": f"data:image/png;base64,{content}"}
 
 
 def _sources(run_folder: Path) -> report_tables.Table:

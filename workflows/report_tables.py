@@ -16,6 +16,8 @@ from neq.variables import QUALITY_FLAGS
 N_ROW = 400
 """Most rows of a table; the CSV files have all."""
 N_EXAMPLE = 5
+FIRST = ("entropy_production_per_spike", "entropy_production")
+"""The variables told first, in this order; a table of all would be too wide to read."""
 STATES = ("ok", "failed", "impossible", "pending", "not_needed")
 
 
@@ -55,19 +57,36 @@ def number(value: Any) -> str:
 
 
 def plus_minus(summary: xr.Dataset, name: str) -> str:
-    """Write a mean with its SEM, or with the spread over repetitions where there is one session."""
-    mean, sem, spread = (number(summary[f"{name}{ending}"]) for ending in ("", "_sem", "_spread"))
-    if mean == "–":
-        return mean
-    return f"{mean} ± {sem}" if sem != "–" else f"{mean} (SD {spread})" if spread != "–" else mean
+    """Write a mean with its SEM, or with the spread over repetitions where there is one session.
+
+    Examples
+    --------
+    >>> values = {"ep": 0.0031648, "ep_sem": 0.000373, "ep_spread": 0.1}
+    >>> plus_minus(xr.Dataset(values), "ep")
+    '0.00316 ± 0.00037'
+    """
+    mean, sem, spread = (float(summary[f"{name}{ending}"]) for ending in ("", "_sem", "_spread"))
+    error = sem if np.isfinite(sem) else spread
+    if not (np.isfinite(mean) and np.isfinite(error)) or error <= 0:
+        return number(mean)
+    # two digits of the error, and the mean to the same place
+    places = int(np.clip(1 - np.floor(np.log10(error)), 0, 9))
+    told = f"{mean:.{places}f}", f"{error:.{places}f}"
+    return f"{told[0]} ± {told[1]}" if np.isfinite(sem) else f"{told[0]} (SD {told[1]})"
+
+
+def shown(summary: xr.Dataset, ending: str = "") -> list[str]:
+    """Return the summarised variables that tables show: those told first, or all where the study has none of them."""
+    have = [str(name) for name in summary.data_vars if f"{name}_sem" in summary and f"{name}_by_session" in summary]
+    have = [name for name in have if name.endswith("_difference") == bool(ending)]
+    return [name for first in FIRST if (name := first + ending) in have] or have
 
 
 def points(summary: xr.Dataset) -> Table:
     """Return one row per point of the summary: values, interval, p, counts and flags, as far as they are there."""
     first = next(iter(summary.data_vars), None)
     dims = [str(dim) for dim in summary[first].dims] if first is not None else []
-    values = [str(name) for name in summary.data_vars if f"{name}_sem" in summary and f"{name}_by_session" in summary]
-    values = [name for name in values if not name.endswith("_difference")]
+    values = shown(summary)
     plain = [] if values else [str(name) for name, array in summary.data_vars.items() if list(array.dims) == dims]
     columns: list[tuple[str, Callable[[xr.Dataset], str]]] = []
     if "n_unit" in summary:
@@ -83,13 +102,13 @@ def points(summary: xr.Dataset) -> Table:
         columns.append(("repetitions", lambda at: _repetitions(at, values[0])))
     if "n_possible" in summary:
         columns.append(("cells", lambda at: f"{int(at['n_ok'])}/{int(at['n_possible'])}"))
-        columns.append(("flags (share of cells)", _flags))
+        columns.append(("flags", _flags))
     return _rows(summary, dims, columns)
 
 
 def differences(summary: xr.Dataset) -> Table:
     """Return one row per contrast and point: paired difference, 95 % interval, p and sessions."""
-    names = [str(name) for name in summary.data_vars if str(name).endswith("_difference")]
+    names = shown(summary, "_difference")[:1]
     if not names:
         return Table((), ())
     dims = [str(dim) for dim in summary[names[0]].dims]

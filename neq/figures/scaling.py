@@ -154,5 +154,5 @@ def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
         row[0].set_ylabel(style.wrapped(f"{text[:1].upper()}{text[1:]}{units}", 26))
         for axes in row:
             axes.set_xlabel("Number of units")
-            axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True, steps=[1, 2, 5, 10]))
             axes.set_xlim(0.0, axes.dataLim.x1 * 1.06)
