@@ -116,18 +116,17 @@ def test_synthetic__rejects_an_option_out_of_range(option):
 
 
 def test_synthetic__estimate_finds_most_of_the_exact_value_and_nothing_where_there_is_none():
+    """Mean over the splits: a single test part of 9,000 transitions scatters by about 15%."""
     recording = synthetic("a", n_unit=20, duration=900.0, conditions={"driven": 1.0, "reversible": 0.0})
     spikes = bin_spikes(recording, bin_size=0.01)
-    results = {}
+    mean, p_value = {}, {}
     for condition in recording.conditions:
         inside = spikes["condition_mask"].sel(condition=condition).to_numpy()
         bins = spikes["spikes"].to_numpy()[inside], spikes["segment"].to_numpy()[inside]
-        results[condition] = MaxEnt().fit(Transitions.from_spikes(*bins), seed=0)
+        results = [MaxEnt(half=False).fit(Transitions.from_spikes(*bins), seed=seed) for seed in range(4)]
+        mean[condition] = np.mean([result.entropy_production for result in results])
+        p_value[condition] = np.median([result.p_value for result in results])
     exact = recording.source["exact"]["driven"]["entropy_production"]
-    low, high = results["driven"].interval
-    assert low < exact
-    assert high > 0.7 * exact
-    assert 0.6 * exact < results["driven"].entropy_production < 1.1 * exact
-    assert results["driven"].p_value < 0.01
-    assert abs(results["reversible"].entropy_production) < 0.01 * exact
-    assert results["reversible"].p_value > 0.01
+    assert 0.7 * exact < mean["driven"] < exact
+    assert abs(mean["reversible"]) < 0.01 * exact
+    assert p_value["driven"] < 0.01 < p_value["reversible"]
