@@ -1,10 +1,11 @@
-"""A tiny study for tests of the engine: values come from seeds, faults from labels and from the environment."""
+"""A tiny study for tests of the engine: values come from seeds, faults from labels and from the config."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from neq import seeds
 from neq.errors import ImpossibleError
+from workflows import flush, task
 from workflows.config import RunConfig
 from workflows.studies.base import Axis, Output, Prepared, Source, Study
 
@@ -27,6 +29,25 @@ class ToyConfig(RunConfig):
     extra: dict[str, tuple[float | str, ...]] = Field(default_factory=dict)
     with_sources: bool = False
     big: bool = False
+    seconds: float = 0.0
+    """Time of a cell."""
+    die: str = ""
+    """The cell (session/condition/size/repetition) that kills its worker."""
+    no_memory: str = ""
+    warn: str = ""
+    leave: str = ""
+    """The cell that ends its process in good order."""
+    slow_flush: float = 0.0
+    """Wait before each chunk is put in its place, so that kills land between them."""
+    flush_seconds: float = 2.0
+
+
+class SlowFence(flush.Fence):
+    wait = 0.0
+
+    def write(self, path, content):
+        time.sleep(self.wait)
+        super().write(path, content)
 
 
 class Toy(Study):
@@ -35,6 +56,12 @@ class Toy(Study):
     name = "toy"
     version = 1
     Config = ToyConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        task.FLUSH_SECONDS = config.flush_seconds
+        SlowFence.wait = config.slow_flush
+        task.Fence = SlowFence
 
     def axes(self):
         config = self.config
@@ -78,7 +105,7 @@ class Toy(Study):
         return prepared
 
     def compute(self, cell, inputs):
-        _faults(cell)
+        self._faults(cell)
         if cell["size"] == 13:
             raise ImpossibleError("size 13 is larger than the 5 units there are")
         if str(cell["session"]).startswith("bad"):
@@ -94,6 +121,20 @@ class Toy(Study):
         }
         return {**values, "theta": rng.normal(size=3)} if self.config.big else values
 
+    def _faults(self, cell):
+        config = self.config
+        time.sleep(config.seconds)
+        name = "/".join(str(cell[axis]) for axis in ("session", "condition", "size", "repetition"))
+        if name == config.die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == config.no_memory:
+            raise MemoryError("no memory left")
+        if name == config.leave:
+            raise SystemExit(3)
+        if name == config.warn:
+            warnings.warn("a warning", UserWarning, stacklevel=1)
+            np.log(np.zeros(1))
+
     def cost(self, cell, facts):
         return float(cell["size"] or 5)
 
@@ -102,18 +143,6 @@ class Toy(Study):
 
     def figures(self, dataset, summary):
         return {}
-
-
-def _faults(cell):
-    """Wait as `TOY_SECONDS` says; die or stop in the cell that `TOY_DIE` names (session/condition/size/repetition)."""
-    time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
-    name = "/".join(str(cell[axis]) for axis in ("session", "condition", "size", "repetition"))
-    if name in os.environ.get("TOY_DIE", "").split():
-        os.kill(os.getpid(), signal.SIGKILL)
-    if name == os.environ.get("TOY_MEMORY"):
-        raise MemoryError("no memory left")
-    if name == os.environ.get("TOY_WARN"):
-        np.log(np.zeros(1))
 
 
 class Empty(Toy):

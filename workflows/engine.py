@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,19 +74,23 @@ def ingest(
     progress: Callable[[int, int], Any] = lambda done, total: None,
 ) -> list[Prepared]:
     """Prepare all sources of a study on the workers; one that fails comes back with its error, the others go on."""
-    folder = str(Path(run_folder).absolute())
-    science = run_config.science(study.config)
     sources = study.sources()
-    futures = {}
-    nonce = time.monotonic_ns()
-    for number, source in enumerate(sources):
-        key = f"ingest ({', '.join(map(str, source.labels.values()))})-{nonce}-{number}"
-        futures[client.submit(task.run_ingest, folder, science, asdict(source), key=key, pure=False)] = number
+    reader = _Reader(client, str(Path(run_folder).absolute()), run_config.science(study.config))
     prepared: dict[int, Prepared] = {}
     progress(0, len(sources))
-    for future in distributed.as_completed(list(futures)):
-        number = futures[future]
-        prepared[number] = _ingested(future, sources[number])
+    for number, one in reader.read(dict(enumerate(sources))):
+        prepared[number] = one
+        progress(len(prepared), len(sources))
+    lost = [number for number in range(len(sources)) if number not in prepared]
+    for number in lost:
+        # alone, so that a source whose worker died for another one's sake is not blamed
+        for _ in range(study.config.sweep.deaths - 1):
+            prepared.update(reader.read({number: sources[number]}))
+            if number in prepared:
+                break
+        else:
+            error = "the worker died while it read this source"
+            prepared[number] = Prepared(sources[number].labels, error_type=task.WORKER_LOST, error=error)
         progress(len(prepared), len(sources))
     return [prepared[number] for number in range(len(sources))]
 
@@ -123,8 +128,8 @@ def run_sweep(
     lease.check()
     with store.problems(folder):
         owners.revoke_all(folder, lease.epoch)
-    store.drop_consolidated(folder / STORE_NAME)
     opened = Store.open(folder / STORE_NAME, "r+")
+    store.drop_consolidated(opened.path)
     wanted = wanted_cells(opened, study)
     wanted &= True if only is None else only
     run_id = run_id or str(lease.epoch)
@@ -169,15 +174,27 @@ def _rounds(opened: Store, wanted: np.ndarray, dispatch: Dispatch) -> int:
     return dispatch.n_computed
 
 
-def _ingested(future: distributed.Future, source: Source) -> Prepared:
-    """Return what a source's task left, or why it did not."""
-    error = future.exception()
-    if error is None:
-        made: Mapping[str, Any] = future.result()
-        return Prepared(**made)
-    if isinstance(error, distributed.KilledWorker):
-        return Prepared(source.labels, error_type=task.WORKER_LOST, error="the worker died while it read this source")
-    return Prepared(source.labels, error_type=type(error).__name__, error=str(error))
+class _Reader:
+    """Runs ingest tasks; those whose worker died yield nothing."""
+
+    def __init__(self, client: distributed.Client, run_folder: str, science: Mapping[str, Any]) -> None:
+        self.client = client
+        self.arguments = (run_folder, science)
+
+    def read(self, sources: Mapping[int, Source]) -> Iterator[tuple[int, Prepared]]:
+        """Yield number and outcome of each source as it is prepared."""
+        nonce = uuid.uuid4().hex[:6]
+        futures = {}
+        for number, source in sources.items():
+            key = f"ingest ({', '.join(map(str, source.labels.values()))})-{number}-{nonce}"
+            future = self.client.submit(task.run_ingest, *self.arguments, asdict(source), key=key, pure=False)
+            futures[future] = number
+        for future in distributed.as_completed(list(futures)):
+            error = future.exception()
+            if error is None:
+                yield futures[future], Prepared(**future.result())
+            elif not isinstance(error, distributed.KilledWorker):
+                raise SweepError(f"A source could not be prepared ({type(error).__name__}: {error}).") from error
 
 
 def _result(status: np.ndarray, computed: int, seconds: float) -> SweepResult:
