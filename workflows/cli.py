@@ -80,9 +80,9 @@ def _console() -> Any:
 
 def _version(asked: bool) -> None:
     if asked:
-        from workflows import provenance
+        import neq
 
-        typer.echo(f"neq {provenance.versions()['neq'] or '(not installed)'}")
+        typer.echo(f"neq {neq.__version__}")
         raise typer.Exit
 
 
@@ -124,6 +124,198 @@ def run(
     extra = [f"cluster.profile={cluster}"] if cluster is not None else []
     extra += [f"cluster.workers={workers}"] if workers is not None else []
     return pipeline.run(run_config.load(config, [*override, *extra]), _console()).exit_code
+
+
+@app.command()
+@guarded
+def plan(
+    config: ConfigFile,
+    seconds: Annotated[float, typer.Option(help="Time no further cell after so many seconds.")] = 30.0,
+    override: Overrides = [],  # noqa: B006
+    debug: Debug = False,
+) -> None:
+    """Tell what a sweep will cost: a few cells are timed here, the largest and the middle size always.
+
+    The recordings that these cells need are prepared in the run folder, where the run finds them; nothing else is
+    written.
+
+    \b
+    neq plan configs/s1.yaml
+    neq plan configs/s1.yaml --seconds 120 --set repetitions=100
+    """
+    from workflows import config as run_config
+    from workflows import plan as planning
+    from workflows import plan_text
+    from workflows.progress import Meter
+
+    console = _console()
+    with Meter(console, "pilot") as meter:
+        made = planning.make(run_config.load(config, override), seconds, meter)
+    plan_text.tell(made, console)
+
+
+@app.command()
+@guarded
+def status(
+    run: RunFolder,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until the run ends.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show how far a run is, along each axis, from its files alone.
+
+    \b
+    neq status results/demo
+    neq status results/demo --watch
+    """
+    from workflows import status as states
+
+    if watch:
+        states.watch(run, _console())
+    else:
+        _console().print(states.show(states.look(run)), highlight=False, soft_wrap=True)
+
+
+@app.command()
+@guarded
+def rerun(
+    run: RunFolder,
+    failed: Annotated[bool, typer.Option("--failed", help="The failed cells.")] = False,
+    where: Annotated[str | None, typer.Option(metavar="EXPR", help="The cells for which this holds.")] = None,
+    override: Overrides = [],  # noqa: B006
+    debug: Debug = False,
+) -> int:
+    """Compute chosen cells of a run again. Only cluster keys and sweep.deaths can be set.
+
+    EXPR compares axes, status and the store's variables: == != < <= > >= in, is nan, and, or, not.
+
+    \b
+    neq rerun results/demo --failed
+    neq rerun results/demo --where "status == 'failed' and session == 's1'"
+    neq rerun results/demo --where "size == 'all' and entropy_production is nan" --set cluster.workers=1
+    """
+    from workflows import rerun as again
+
+    return again.rerun(run, _console(), failed, where, override).exit_code
+
+
+@app.command()
+@guarded
+def verify(
+    run: RunFolder,
+    cells: Annotated[int, typer.Option(min=1, help="How many cells, drawn at random.")] = 20,
+    where: Annotated[str | None, typer.Option(metavar="EXPR", help="Draw among these cells only.")] = None,
+    debug: Debug = False,
+) -> int:
+    """Compute finished cells again from the stored spikes, in a fresh process, and compare with the store.
+
+    Bit by bit where CPU and numeric libraries are those of the run, else to 1e-9 relative. Exit code 1 if any differs.
+
+    \b
+    neq verify results/demo
+    neq verify results/demo --cells 100 --where "size == 'all'"
+    """
+    from workflows import verify as verification
+    from workflows import verify_text
+    from workflows.progress import Meter
+
+    console = _console()
+    with Meter(console, "verify") as meter:
+        verdict = verification.verify(run, cells, where, progress=meter)
+    verify_text.tell(verdict, console)
+    return EXIT_FAILED if verdict.mismatches else 0
+
+
+@app.command()
+@guarded
+def doctor(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run; none: this machine.")] = None,
+    debug: Debug = False,
+) -> int:
+    """Say what is wrong with a run, or with this machine, and which command mends it; changes nothing.
+
+    Reads every chunk of the store and of the spikes. Exit code 1 if there is a problem.
+
+    \b
+    neq doctor
+    neq doctor results/demo
+    """
+    from workflows import doctor as examination
+    from workflows import environment, finding
+    from workflows.progress import Meter
+
+    console = _console()
+    if run is None:
+        findings = list(environment.examine())
+    else:
+        with Meter(console, "read", "blocks") as meter:
+            findings = list(examination.examine(run, meter))
+    finding.tell(findings, console)
+    return EXIT_FAILED if any(one.kind == finding.PROBLEM for one in findings) else 0
+
+
+@app.command()
+@guarded
+def figures(run: RunFolder, debug: Debug = False) -> None:
+    """Draw the figures of a run anew, finished or not.
+
+    \b
+    neq figures results/demo
+    """
+    from workflows import pipeline, studies
+    from workflows.reduce import make_figures
+
+    loaded = pipeline.load_run(run)
+    for path in make_figures(run, studies.study_class(loaded.study)(loaded)):
+        typer.echo(path)
+
+
+@app.command()
+@guarded
+def report(run: RunFolder, debug: Debug = False) -> None:
+    """Write the report of a run anew, finished or not.
+
+    \b
+    neq report results/demo
+    """
+    from workflows import pipeline, studies
+    from workflows.report import write_report
+
+    loaded = pipeline.load_run(run)
+    typer.echo(write_report(run, studies.study_class(loaded.study)(loaded)))
+
+
+@config_app.command("check")
+@guarded
+def config_check(config: ConfigFile, override: Overrides = [], debug: Debug = False) -> None:  # noqa: B006
+    """Say all that is wrong with a config at once; exit code 2 if anything is.
+
+    \b
+    neq config check configs/demo.yaml
+    """
+    from workflows import config as run_config
+    from workflows import studies
+    from workflows.grid import Grid
+
+    loaded = run_config.load(config, override)
+    grid = Grid(studies.study_class(loaded.study)(loaded).axes())
+    grid.block_shape(loaded.sweep.block)
+    axes = " x ".join(f"{n} {name}" for name, n in zip(grid.names, grid.shape, strict=True))
+    typer.echo(f"{config} is right: {grid.n_cell} cells ({axes})")
+
+
+@config_app.command("show")
+@guarded
+def config_show(config: ConfigFile, override: Overrides = [], debug: Debug = False) -> None:  # noqa: B006
+    """Print the whole config, defaults filled in, with the meaning of each key.
+
+    \b
+    neq config show configs/demo.yaml
+    neq config show configs/demo.yaml --set sizes=[5,10] > my.yaml
+    """
+    from workflows import config as run_config
+    from workflows.config_show import commented
+
+    typer.echo(commented(run_config.load(config, override)), nl=False)
 
 
 def main() -> None:

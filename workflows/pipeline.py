@@ -100,7 +100,8 @@ def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | Non
         return None
     old = Store.open(path)
     same = old.attrs["config"] == run_config.science(config) and old.attrs["study_version"] == study.version
-    if not same or any(one.error_type for one in old.prepared) or _sources_changed(config.run_folder):
+    unusable = any(one.error_type or not (config.run_folder / one.path).exists() for one in old.prepared)
+    if not same or unusable or sources_changed(config.run_folder):
         return None
     counts = count(status_on(Grid(study.axes()), old))
     return None if counts["pending"] else counts
@@ -119,17 +120,23 @@ def count(status: np.ndarray) -> dict[str, int]:
 
 def draw(run_folder: Path, study: Study, console: Console, again: bool = True) -> None:
     """Make figures and report; with ``again`` False only where they are missing or older than the store."""
-    made = [run_folder / FIGURES / INDEX, run_folder / REPORT_NAME]
-    sources = [run_folder / STORE_NAME / "zarr.json", run_folder / CONFIG_NAME]
-    if not again and all(path.exists() for path in made):
-        newest = max(path.stat().st_mtime for path in sources if path.exists())
-        if min(path.stat().st_mtime for path in made) >= newest:
-            return
+    if not again and not is_stale(run_folder):
+        return
     from . import reduce, report
 
     say(console, "reduce, figures, report")
     reduce.make_figures(run_folder, study)
     report.write_report(run_folder, study)
+
+
+def is_stale(run_folder: Path) -> bool:
+    """Whether figures or report are missing, or older than the store or the config."""
+    made = [run_folder / FIGURES / INDEX, run_folder / REPORT_NAME]
+    sources = [run_folder / STORE_NAME / "zarr.json", run_folder / CONFIG_NAME]
+    if not all(path.exists() for path in made):
+        return True
+    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
+    return min(path.stat().st_mtime for path in made) < newest
 
 
 def _compute(
@@ -223,7 +230,7 @@ def _machines(client: distributed.Client) -> list[dict[str, Any]]:
 
 def _write_config(folder: Path, config: run_config.RunConfig) -> None:
     """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
-    text = run_config.resolved(config)
+    text = run_config.resolved(config.model_copy(update={"results": folder.absolute()}))
     path = folder / CONFIG_NAME
     with problems(folder):
         if path.exists() and path.read_text(encoding="utf-8") == text:
@@ -233,27 +240,33 @@ def _write_config(folder: Path, config: run_config.RunConfig) -> None:
         part.replace(path)
 
 
-def _sources_changed(folder: Path) -> bool:
-    """Whether a source file is another than the one that was read; one that is gone is no reason to look again."""
-    try:
-        known = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    for path, entry in known.items():
+def sources_changed(folder: Path) -> list[str]:
+    """Return the source files that are others than those that were read; one that is gone is not among them."""
+    changed = []
+    for path, entry in known_sources(folder).items():
         try:
             found = Path(path).stat()
         except OSError:
             continue
         if (found.st_size, found.st_mtime_ns) != (entry.get("size"), entry.get("mtime_ns")):
-            return True
-    return False
+            changed.append(path)
+    return changed
+
+
+def known_sources(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and time of change of every source file that ingest has read, by path."""
+    try:
+        known: dict[str, dict[str, Any]] = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
 
 
 def _labels(prepared: Prepared) -> str:
     return ", ".join(f"{name} {label}" for name, label in prepared.labels.items())
 
 
-def load_run(run_folder: Path) -> run_config.RunConfig:
+def load_run(run_folder: Path, overrides: list[str] | tuple[str, ...] = ()) -> run_config.RunConfig:
     """Return the config that a run folder keeps, its results being that very folder wherever it lies now.
 
     Raises
@@ -263,6 +276,6 @@ def load_run(run_folder: Path) -> run_config.RunConfig:
     """
     if not (run_folder / CONFIG_NAME).exists():
         raise ConfigError(f"{run_folder} is not a run: expected a folder that `neq run CONFIG` made.")
-    loaded = run_config.load(run_folder / CONFIG_NAME)
+    loaded = run_config.load(run_folder / CONFIG_NAME, overrides)
     moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder})
     return moved

@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 
 from neq.errors import ConfigError
+from neq.variables import QUALITY_FLAGS
 
+from . import layout
 from .config_problems import nearest
+from .grid import ALL, SIZE, stored_label
+from .store import Store
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -81,6 +85,27 @@ def select(expression: str, fields: Mapping[str, Field], shape: tuple[int, ...])
         message = f"--where: cannot read {expression!r} ({error}); write it like \"status == 'failed' and size > 10\""
         raise ConfigError(message) from error
     return np.ascontiguousarray(np.broadcast_to(mask, shape))
+
+
+def fields(opened: Store) -> dict[str, Field]:
+    """Return the names an expression may use on a store: its axes, ``status``, and every variable of single values."""
+    found = {}
+    for position, name in enumerate(opened.names):
+        shape = [-1 if i == position else 1 for i in range(len(opened.names))]
+        labels = opened.labels(name)
+        aliases = {ALL: stored_label(name, ALL)} if name == SIZE else {}
+        found[name] = Field(lambda n=labels, s=shape: np.array(n).reshape(s), labels, aliases)
+    for name, output in opened.outputs.items():
+        if not output.dims:
+            found[name] = Field(lambda n=name: opened.read(n), flags=QUALITY_FLAGS if name == "quality" else None)
+    names = np.array(layout.STATUS_NAMES)
+    found[layout.STATUS] = Field(lambda: names[opened.status()], labels=layout.STATUS_NAMES)
+    return found
+
+
+def cells(opened: Store, expression: str) -> np.ndarray:
+    """Return the mask of the cells (grid) of a store that ``expression`` chooses; see :func:`select`."""
+    return select(expression, fields(opened), opened.shape)
 
 
 class _Choice:
@@ -150,7 +175,7 @@ class _Choice:
                 return (found.read() & found.flags[left.value]) > 0
             values = found.read()
             if _is_text(values):
-                return np.char.find(values.astype(str), left.value) >= 0
+                return np.strings.find(values.astype(np.dtypes.StringDType()), left.value) >= 0
         raise self._error(node, "has an 'in' that is neither NAME in [VALUE, ...] nor 'TEXT' in NAME")
 
     def _field(self, name: ast.Name) -> Field:

@@ -1,0 +1,168 @@
+"""What is wrong with a run, and which command mends it. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neq.errors import NeqError, StoreError
+
+from . import damage, environment, ingest, layout, lease, owners, pipeline, provenance, staging
+from .finding import NOTE, OK, PROBLEM, Finding, shell
+from .store import STORE_NAME, Store, plain, settings_hash
+from .studies.base import Prepared
+from .summary_text import cell_text
+
+Progress = Callable[[int, int], Any]
+
+
+def examine(run_folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Finding]:
+    """Yield everything worth saying of a run; reads every chunk of its store and of its spikes.
+
+    Parameters
+    ----------
+    run_folder
+        The run.
+    progress
+        Called with the numbers of blocks read and of all.
+    """
+    driver = lease.current(run_folder)
+    yield from _driver(run_folder, driver)
+    yield from _orphans(run_folder, driver is not None)
+    try:
+        opened = Store.open(run_folder / STORE_NAME)
+    except StoreError as error:
+        yield Finding(PROBLEM, str(error), _run(run_folder))
+        return
+    yield from _damage(opened, progress)
+    yield from _inputs(opened)
+    yield from _versions(opened)
+    try:
+        yield from _cells(opened, driver is not None)
+    except StoreError as error:
+        yield Finding(NOTE, f"the states of the cells cannot be counted: {error}")
+    yield from _drawn(run_folder)
+    yield from environment.disk(run_folder)
+
+
+def _driver(run_folder: Path, driver: dict[str, Any] | None) -> Iterator[Finding]:
+    if driver is not None:
+        yield Finding(NOTE, f"process {driver['pid']} on {driver['host']} works on it: what it does is not finished")
+        return
+    newest = max((int(path.stem) for path in (run_folder / lease.FOLDER).glob("[0-9]*.json")), default=None)
+    if newest is None:
+        yield Finding(OK, "no driver works on it")
+    else:
+        yield Finding(PROBLEM, f"its last driver (lease {newest}) ended without a word", _run(run_folder))
+
+
+def _orphans(run_folder: Path, alive: bool) -> Iterator[Finding]:
+    """Yield what dead processes left behind; a live driver's files look the same, so they are let be."""
+    if alive:
+        return
+    blocks = [path for path in (run_folder / owners.FOLDER).glob("*") if any(path.glob("*-*"))]
+    if blocks:
+        yield Finding(PROBLEM, f"{len(blocks)} blocks still belong to tasks of a dead driver", _run(run_folder))
+    patterns = (f".{STORE_NAME}.*", f"spikes/.*{staging.ENDING}", f"{STORE_NAME}/**/*.partial", "runs/*.part")
+    for path in sorted(path for pattern in patterns for path in run_folder.glob(pattern)):
+        yield Finding(NOTE, f"{path} was never finished", f"rm -r {shell(path)}")
+
+
+def _damage(opened: Store, progress: Progress) -> Iterator[Finding]:
+    found = list(damage.find(opened, progress))
+    for one in found:
+        chosen = shell(damage.expression(opened, one.block))
+        text = f"block {one.block} is damaged ({', '.join(one.variables)}: {one.reason})"
+        yield Finding(PROBLEM, text, f"neq rerun {_quoted(opened)} --where {chosen}")
+    for path, text in damage.coordinates(opened):
+        yield Finding(PROBLEM, text, f"rm {shell(path)}; {_run(opened.path.parent)}")
+    if not found:
+        yield Finding(OK, f"every chunk of {opened.blocks.n_block} blocks can be read")
+
+
+def _inputs(opened: Store) -> Iterator[Finding]:
+    folder = opened.path.parent
+    for one in opened.prepared:
+        yield from _input(folder, one)
+    for path in pipeline.sources_changed(folder):
+        text = f"{path} has changed since it was read: a run would refuse to mix both"
+        yield Finding(PROBLEM, text, f"{_run(folder)} --set results=FOLDER")
+    for path in pipeline.known_sources(folder):
+        if not Path(path).exists():
+            yield Finding(NOTE, f"{path} is gone: finished cells stay, {folder / 'spikes'} holds its spikes")
+
+
+def _input(folder: Path, one: Prepared) -> Iterator[Finding]:
+    """Yield what is wrong with one prepared source."""
+    labels = ", ".join(f"{name} {label}" for name, label in one.labels.items())
+    path = folder / one.path
+    if one.error_type:
+        yield Finding(PROBLEM, f"{labels} could not be read: {one.error}", f"mend the file, then {_run(folder)}")
+    elif not path.exists():
+        yield Finding(PROBLEM, f"the spikes of {labels} are missing ({path})", _run(folder))
+    elif path.suffix == ".zarr":
+        remedy = f"rm -r {shell(path)}; {_run(folder)}"
+        try:
+            if not ingest.check_spikes(path):
+                yield Finding(PROBLEM, f"the spikes of {labels} are not what was written ({path})", remedy)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            yield Finding(PROBLEM, f"the spikes of {labels} cannot be read ({path}: {reason})", remedy)
+
+
+def _versions(opened: Store) -> Iterator[Finding]:
+    try:
+        study = opened.study
+        now = settings_hash(study.config.study, study.version, plain(study.settings()))
+    except (NeqError, ImportError, KeyError, AttributeError) as error:
+        yield Finding(PROBLEM, f"the study {opened.attrs['study']} of this store cannot be made: {error}")
+        return
+    if now != opened.attrs["settings_hash"]:
+        text = "this neq would compute other numbers: another version of the study or of an estimator"
+        yield Finding(PROBLEM, text, f"{_run(opened.path.parent)} --set results=FOLDER")
+    machine = provenance.machine()
+    for run, facts in provenance.read(opened.path.parent).items():
+        for then in facts.get("workers", []):
+            changed = provenance.differences(then, machine)
+            if changed:
+                yield Finding(NOTE, f"run {run} was made elsewhere, so bits may differ: {'; '.join(changed)}")
+
+
+def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
+    status, folder = opened.status(), opened.path.parent
+    failed = status == layout.FAILED
+    types: Counter[str] = Counter()
+    for block in opened.blocks.holding(failed):
+        region = opened.blocks.region(block)
+        types.update(str(name) for name in opened.read("error_type", region)[failed[region]])
+    for name, n in types.most_common():
+        chosen = shell(f"error_type == {name!r}")
+        yield Finding(
+            PROBLEM, f"{n} cells failed with {name}", f"neq rerun {_quoted(opened)} --failed --where {chosen}"
+        )
+    n_pending = int((status == layout.PENDING).sum())
+    if n_pending and not alive:
+        yield Finding(PROBLEM, f"{n_pending} cells are not computed yet", _run(folder))
+    for block, reasons in owners.all_deaths(folder).items():
+        for number, why in reasons.items():
+            place = np.add([part.start for part in opened.blocks.region(block)], opened.blocks.local(number))
+            cell = cell_text(opened.grid.cell(tuple(int(i) for i in place)))
+            yield Finding(NOTE, f"{len(why)} workers died in the cell {cell}: {why[-1]}")
+
+
+def _drawn(run_folder: Path) -> Iterator[Finding]:
+    if pipeline.is_stale(run_folder):
+        remedy = f"neq figures {shell(run_folder)}; neq report {shell(run_folder)}"
+        yield Finding(NOTE, "figures or report are missing or older than the store", remedy)
+
+
+def _run(run_folder: Path) -> str:
+    return f"neq run {shell(run_folder / pipeline.CONFIG_NAME)}"
+
+
+def _quoted(opened: Store) -> str:
+    return shell(opened.path.parent)

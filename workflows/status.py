@@ -1,0 +1,179 @@
+"""How far a run is, from its files alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from . import engine, layout, lease, owners
+from .grid import Grid, shown_label
+from .progress import duration
+from .store import STORE_NAME, Store
+
+RUNNING = "running"
+STATES = ("ok", "failed", "impossible", "not_needed", RUNNING, "pending")
+MOST_ROWS = 12
+"""Longer axes are shown in ranges of labels."""
+WATCH_SECONDS = 2.0
+_NO_STATE = 255
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one label of an axis, or of a range of them, by state."""
+
+    axis: str
+    label: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one moment.
+
+    Parameters
+    ----------
+    counts
+        Cells by state; ``running`` are those a worker is in.
+    rows
+        The same along each axis.
+    driver
+        Who drives the run (host, pid, since, progress), None where nobody does.
+    """
+
+    run_folder: Path
+    counts: dict[str, int]
+    rows: list[Row]
+    driver: dict[str, Any] | None
+
+    @property
+    def n_left(self) -> int:
+        """Cells without a result."""
+        return self.counts["pending"] + self.counts[RUNNING]
+
+
+def look(run_folder: Path) -> Snapshot:
+    """Return how a run stands now; reads one small array and the driver's notes.
+
+    Raises
+    ------
+    neq.errors.StoreError
+        There is no sweep in this folder, or its status cannot be read.
+    """
+    driver = lease.current(run_folder)
+    path = run_folder / STORE_NAME
+    if driver is not None and not (path / "zarr.json").exists():
+        return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver)
+    opened = Store.open(path)
+    codes = np.array([STATES.index(name) for name in layout.STATUS_NAMES], "u1")
+    states = codes[opened.status()]
+    if driver is not None:
+        for place in running(opened, run_folder):
+            if states[place] == STATES.index("pending"):
+                states[place] = STATES.index(RUNNING)
+    wanted = engine.wanted_cells(opened, opened.study)
+    states[~wanted & (states == STATES.index("pending"))] = _NO_STATE
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver)
+
+
+def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
+    """Yield the place in the grid of the cell that each owner of a block began last."""
+    folder = run_folder / owners.FOLDER
+    for block in folder.iterdir() if folder.exists() else ():
+        for token in (path for path in block.glob("*-*") if not path.name.startswith(owners.GONE)):
+            marks = owners.read_marks(token)
+            if marks:
+                region, local = opened.blocks.region(block.name), opened.blocks.local(marks[-1])
+                yield tuple(part.start + i for part, i in zip(region, local, strict=True))
+
+
+def show(snapshot: Snapshot) -> RenderableType:
+    """Return what `neq status` prints."""
+    lines = [_headline(snapshot), *_driver(snapshot)]
+    if not snapshot.rows:
+        return Text("\n".join(lines))
+    shown = [state for state in STATES if snapshot.counts[state] or state in ("ok", "failed", "pending")]
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("axis")
+    table.add_column("label")
+    for state in shown:
+        table.add_column(state.replace("_", " "), justify="right")
+    last = ""
+    for row in snapshot.rows:
+        table.add_row("" if row.axis == last else row.axis, row.label, *(str(row.counts[state]) for state in shown))
+        last = row.axis
+    return Group(Text("\n".join(lines)), table)
+
+
+def watch(run_folder: Path, console: Console, every: float = WATCH_SECONDS) -> None:
+    """Show a run until nobody drives it: renewed in place on a terminal, else a line when something has changed."""
+    if not console.is_terminal:
+        _watch_lines(run_folder, console, every)
+        return
+    with Live(show(look(run_folder)), console=console, auto_refresh=False) as live:
+        while lease.current(run_folder) is not None:
+            time.sleep(every)
+            live.update(show(look(run_folder)), refresh=True)
+
+
+def _watch_lines(run_folder: Path, console: Console, every: float) -> None:
+    said = ""
+    while True:
+        snapshot = look(run_folder)
+        line = _headline(snapshot)
+        if line != said:
+            console.print(line, highlight=False, soft_wrap=True)
+        said = line
+        if snapshot.driver is None:
+            return
+        time.sleep(every)
+
+
+def _headline(snapshot: Snapshot) -> str:
+    counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in snapshot.counts.items() if n)
+    return f"{snapshot.run_folder}: {sum(snapshot.counts.values())} cells{': ' if counts else ''}{counts}"
+
+
+def _driver(snapshot: Snapshot) -> list[str]:
+    """Return who drives the run, how fast, and how long it will take; or how to go on."""
+    driver = snapshot.driver
+    if driver is None:
+        config = snapshot.run_folder / "config.yaml"
+        return [f"nobody drives it; go on: neq run {config}"] if snapshot.n_left else ["finished"]
+    progress = driver["progress"]
+    since = duration(max(0.0, time.time() - driver["since"]))
+    lines = [f"driven by process {driver['pid']} on {driver['host']} for {since}"]
+    if progress.get("stage") and progress.get("stage") != "sweep":
+        lines += [f"{progress['stage']}: {progress['done']} of {progress['total']}"]
+    rate = progress.get("rate") or 0.0
+    if progress.get("stage") == "sweep" and rate > 0:
+        left = duration((progress["total"] - progress["done"]) / rate)
+        lines += [f"{rate:.3g} cells/s, {left} left"]
+    if progress.get("dashboard"):
+        lines += [f"dashboard: {progress['dashboard']}"]
+    return lines
+
+
+def _counts(states: np.ndarray) -> dict[str, int]:
+    found = np.bincount(states.ravel(), minlength=256)
+    return {name: int(found[code]) for code, name in enumerate(STATES)}
+
+
+def _rows(grid: Grid, states: np.ndarray) -> Iterator[Row]:
+    """Yield the counts along each axis with more than one label, long axes in ranges."""
+    for position, axis in enumerate(grid.axes):
+        if len(axis.labels) == 1:
+            continue
+        for part in np.array_split(np.arange(len(axis.labels)), min(MOST_ROWS, len(axis.labels))):
+            ends = dict.fromkeys(shown_label(axis.name, axis.labels[i]) for i in (part[0], part[-1]))
+            yield Row(axis.name, " to ".join(ends), _counts(states.take(part, axis=position)))
