@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import inlined, kernel
 
 
 @kernel
@@ -88,7 +88,7 @@ def change_moments(row_start, unit, start, stop, n_unit):
     return single / start.size, both / start.size
 
 
-@kernel
+@inlined
 def _score(row_start, unit, start, stop, flat, row_sum, n_unit, own):
     """Return theta.g of one transition."""
     pairs = _sum_pairs(row_start, unit, stop, start, flat, n_unit)
@@ -98,7 +98,7 @@ def _score(row_start, unit, start, stop, flat, row_sum, n_unit, own):
     return 4.0 * pairs - 2.0 * change
 
 
-@kernel
+@inlined
 def _sum_pairs(row_start, unit, rows, columns, flat, n_unit):
     """Return the sum of a matrix over the units active in bin ``rows`` and those active in bin ``columns``.
 
@@ -126,7 +126,7 @@ def _sum_pairs(row_start, unit, rows, columns, flat, n_unit):
     return (one + two) + (three + four)
 
 
-@kernel
+@inlined
 def _sum_units(row_start, unit, bin_number, values):
     """Return the sum of ``values`` (unit,) over the units active in a bin."""
     total = 0.0
@@ -135,7 +135,7 @@ def _sum_units(row_start, unit, bin_number, values):
     return total
 
 
-@kernel
+@inlined
 def _add_pairs(row_start, unit, rows, columns, weight, pair, n_unit):
     """Add ``weight`` to the pairs of a unit active in bin ``rows`` and one active in bin ``columns``."""
     first, last = row_start[columns], row_start[columns + 1]
@@ -145,7 +145,7 @@ def _add_pairs(row_start, unit, rows, columns, weight, pair, n_unit):
             pair[row + np.uint64(unit[other])] += weight
 
 
-@kernel
+@inlined
 def _add_units(row_start, unit, bin_number, weight, values):
     """Add ``weight`` to ``values`` (unit,) of the units active in a bin."""
     for event in range(row_start[bin_number], row_start[bin_number + 1]):
