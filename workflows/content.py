@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -55,6 +56,15 @@ def of_source(recording: Recording, cache: Path) -> str:
 
 def of_file(path: Path, cache: Path) -> str:
     """Return the hash of the bytes of a file, from ``cache`` where the file has not changed since."""
+    try:
+        return _of_file(path, cache)
+    except FileNotFoundError as error:
+        raise RecordingError(f"Recording {str(path)!r} does not exist any more; put it back.") from error
+    except OSError as error:
+        raise RecordingError(f"Recording {str(path)!r} cannot be read ({error.strerror}); copy it again.") from error
+
+
+def _of_file(path: Path, cache: Path) -> str:
     before = path.stat()
     key, stamp = str(path.resolve()), {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
     known = _load(cache).get(key, {})
@@ -65,7 +75,8 @@ def of_file(path: Path, cache: Path) -> str:
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
-    _keep(cache, key, {**stamp, "content": digest})
+    with contextlib.suppress(OSError):  # a cache: where it cannot be kept the file is read again
+        _keep(cache, key, {**stamp, "content": digest})
     return digest
 
 
@@ -107,7 +118,7 @@ def _load(cache: Path) -> dict[str, Any]:
     """Return what the cache holds; a missing or damaged one holds nothing."""
     try:
         found = json.loads(cache.read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

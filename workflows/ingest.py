@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from neq.errors import StoreError
 from neq.spikes.binning import BinnedSpikes, bin_sparse
@@ -28,6 +28,10 @@ CHUNK_BYTES = 1 << 24
 
 CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=1)
 """The fastest to write of those measured on sparse booleans (900 MB/s, 4 % of the size; zstd: 690 MB/s, 2.5 %)."""
+
+
+CHECKSUM = Crc32cCodec()
+"""Blosc trusts the length in its header: without a checksum a chunk cut short may decode to something."""
 
 
 @dataclass(frozen=True)
@@ -87,24 +91,29 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        source = {**recording.source, "content": content.of_source(recording, folder / "sources.json")}
-        name = spikes_name(recording.session, source, bin_size)
         staging.sweep(folder)
-        final = folder / name
-        if (found := _finished(final)) is None:
-            with staging.staged(final) as part:
-                _write(bin_sparse(recording, bin_size), source, part)
-            found = _finished(final)
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            f"The spikes of session {recording.session!r} cannot be stored in {str(folder)!r} "
-            f"({error.strerror or error}); make room there or choose another results folder."
-        ) from error
-    if found is None:
+        raise _unwritable(recording.session, folder, error) from error
+    source = {**recording.source, "content": content.of_source(recording, folder / "sources.json")}
+    final = folder / spikes_name(recording.session, source, bin_size)
+    if (found := _finished(final)) is not None:
+        return found
+    binned = bin_sparse(recording, bin_size)
+    try:
+        with staging.staged(final) as part:
+            _write(binned, source, part)
+    except OSError as error:
+        raise _unwritable(recording.session, folder, error) from error
+    if (found := _finished(final)) is None:
         raise StoreError(f"{str(final)!r} is damaged; delete it and run again.")
     return found
+
+
+def _unwritable(session: str, folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"The spikes of session {session!r} cannot be stored in {str(folder)!r} ({error.strerror or error}); "
+        "make room there or choose another results folder."
+    )
 
 
 def open_spikes(path: str | Path, lazy: bool = False) -> xr.Dataset:
@@ -134,13 +143,22 @@ def open_spikes(path: str | Path, lazy: bool = False) -> xr.Dataset:
 
 
 def check_spikes(path: str | Path) -> bool:
-    """Return whether a store still holds what was written; reads all of it, a chunk at a time."""
+    """Return whether a store still holds what was written; reads all of it, a chunk at a time.
+
+    Raises
+    ------
+    StoreError
+        There is no finished store.
+    """
     dataset = open_spikes(path, lazy=True)
-    digest = content.of_table(dataset.drop_vars("spikes"), dataset.attrs["bin_size"])
     n_bin, n_unit = dataset["spikes"].shape
     step = _rows(n_bin, n_unit)
-    for first in range(0, n_bin, step):
-        content.add_block(digest, first, dataset["spikes"][first : first + step].values, n_unit)
+    try:
+        digest = content.of_table(dataset.drop_vars("spikes"), dataset.attrs["bin_size"])
+        for first in range(0, n_bin, step):
+            content.add_block(digest, first, dataset["spikes"][first : first + step].values, n_unit)
+    except (OSError, RuntimeError, ValueError):  # what zarr and its codecs raise on a chunk that cannot be decoded
+        return False
     return bool(digest.hexdigest() == dataset.attrs["content"])
 
 
@@ -148,8 +166,9 @@ def _write(binned: BinnedSpikes, source: Mapping[str, Any], part: Path) -> None:
     """Write the whole store at ``part``, the attributes that make it a finished one last."""
     table, n_bin, n_unit = binned.table(), binned.grid.n_bin, len(binned.spike_count)
     table.attrs["source"] = json.dumps(source, sort_keys=True)
-    whole = {str(name): {"chunks": array.shape} for name, array in table.variables.items() if array.size}
-    table.to_zarr(part, mode="w", zarr_format=3, consolidated=False, encoding=whole)
+    small = {"compressors": (ZstdCodec(level=1), CHECKSUM)}
+    encoding = {str(name): {"chunks": array.shape, **small} for name, array in table.variables.items()}
+    table.to_zarr(part, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
     group = zarr.open_group(part, mode="r+")
     step = _rows(n_bin, n_unit)
     array = group.create_array(
@@ -157,7 +176,7 @@ def _write(binned: BinnedSpikes, source: Mapping[str, Any], part: Path) -> None:
         shape=(n_bin, n_unit),
         chunks=(step, n_unit),
         dtype=bool,
-        compressors=[CODEC],
+        compressors=[CODEC, CHECKSUM],
         dimension_names=("bin", "unit"),
         attributes={**SPIKES_VARIABLES["spikes"].attrs, "coordinates": " ".join(map(str, _on_matrix(table)))},
         # A chunk that is missing must mean damage, not silence.

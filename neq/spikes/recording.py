@@ -78,10 +78,16 @@ class Recording:
         Raises
         ------
         RecordingError
-            A unit has spike times that are NaN, infinite, negative or not ascending.
+            A unit has spike times that are NaN, infinite, negative, not ascending or not readable.
         """
-        for unit, times in zip(self.units.index, self.spike_times, strict=True):
-            train = np.asarray(times, dtype=float)
+        for row, unit in enumerate(self.units.index):
+            try:
+                train = np.asarray(self.spike_times[row], dtype=float)
+            except OSError as error:
+                raise RecordingError(
+                    f"The spike times of unit {unit} of session {self.session!r} cannot be read ({error}); "
+                    "copy the source file again."
+                ) from error
             if problem := train_problem(train):
                 raise RecordingError(f"Unit {unit} of session {self.session!r} {problem}; mend the source file.")
             yield train
@@ -111,7 +117,7 @@ def unit_table(
     whole = all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in values)
     index = pd.Index(values if whole else range(len(values)), dtype="int64", name="unit")
     areas = [""] * len(values) if area is None else [_text(value) for value in area]
-    table = pd.DataFrame({"area": pd.Series(areas, dtype=object).to_numpy()}, index=index)
+    table = pd.DataFrame({"area": areas}, index=index)
     for name, column in (columns or {}).items():
         table[str(name)] = np.asarray(column)
     if not whole:
