@@ -108,12 +108,14 @@ def flat(facts: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
     Examples
     --------
-    >>> list(flat({"machine": {"cpu": "x"}, "argv": ["neq", "run"]}))
-    [('machine.cpu', 'x'), ('argv', 'neq run')]
+    >>> list(flat({"argv": ["neq", "run"], "workers": [{"cpu": "x"}]}))
+    [('argv', 'neq run'), ('workers.0.cpu', 'x')]
     """
     for key, value in facts.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{path}{key}.")
+        elif isinstance(value, (list, tuple)) and any(isinstance(one, Mapping) for one in value):
+            yield from flat({f"{key}.{i}": one for i, one in enumerate(value)}, path)
         elif isinstance(value, (list, tuple)):
             yield f"{path}{key}", " ".join(map(str, value))
         else:
