@@ -17,6 +17,10 @@ from . import nwb_intervals, nwb_tables
 from .options import ReaderOptions, checked
 
 
+CHUNK_CACHE = 1 << 26
+"""Bytes: holds a large compressed chunk of spike times while the units in it are read one by one."""
+
+
 class Options(ReaderOptions, frozen=True):
     """Options of the reader ``nwb``."""
 
@@ -54,7 +58,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     """
     wanted = checked(Options, options, "nwb")
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
     except FileNotFoundError as error:
         raise RecordingError(f"Recording {str(path)!r} does not exist; check the path.") from error
     except OSError as error:
