@@ -106,7 +106,8 @@ def _blocked(transitions: Transitions, rng: np.random.Generator, fractions: tupl
     part = part_of_block[block]
     part[_touches_other_part(transitions, part)] = -1
     half = np.isin(block, order[: first // 2])
-    return Split(*(np.flatnonzero(part == number) for number in range(3)), np.flatnonzero((part == 0) & half))
+    train, validation, test = (np.flatnonzero(part == number) for number in range(3))
+    return Split(train, validation, test, np.flatnonzero((part == 0) & half))
 
 
 def _touches_other_part(transitions: Transitions, part: np.ndarray) -> np.ndarray:
