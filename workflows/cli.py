@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from .cli_config import ConfigFile, Debug, Overrides, config_app
+from .guard import EXIT_FAILED, end_cleanly, guarded
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,59 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check or show a config.")
 app.add_typer(config_app, name="config")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the run.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, such as results/demo.")]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config, such as cluster.workers=4.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
-
-def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
-    """Turn errors into one sentence on stderr and an exit code; a traceback only with ``--debug``."""
-
-    @functools.wraps(command)
-    def call(*arguments: Any, **options: Any) -> None:
-        from neq.errors import NeqError
-
-        try:
-            code = command(*arguments, **options)
-        except NeqError as error:
-            _complain(str(error.args[0] if error.args else error), options)
-            raise typer.Exit(_exit_code(error)) from None
-        except KeyboardInterrupt:
-            _complain("Stopped. What is done is kept; give the same command again to go on.", {})
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        except typer.Exit:
-            raise
-        except Exception as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            _complain(f"unexpected {what}. Give the command again with --debug and report the traceback.", options)
-            raise typer.Exit(EXIT_FAILED) from None
-        raise typer.Exit(code or 0)
-
-    return call
-
-
-def _exit_code(error: Exception) -> int:
-    """Return 2 for what the user can mend in the call, the config or the disk, 1 for what broke on the way."""
-    from neq import errors
-
-    broke = (errors.SweepError, errors.ChunkError, errors.LeaseLostError)
-    return EXIT_FAILED if isinstance(error, broke) else EXIT_USAGE
-
-
-def _complain(message: str, options: dict[str, Any]) -> None:
-    if options.get("debug"):
-        import traceback
-
-        traceback.print_exc()
-    typer.echo(f"neq: {message}", err=True)
 
 
 def _console() -> Any:
@@ -261,10 +211,11 @@ def figures(run: RunFolder, debug: Debug = False) -> None:
     \b
     neq figures results/demo
     """
-    from workflows import pipeline, studies
+    from workflows import studies
     from workflows.reduce import make_figures
+    from workflows.run_folder import load_run
 
-    loaded = pipeline.load_run(run)
+    loaded = load_run(run)
     for path in make_figures(run, studies.study_class(loaded.study)(loaded)):
         typer.echo(path)
 
@@ -277,55 +228,18 @@ def report(run: RunFolder, debug: Debug = False) -> None:
     \b
     neq report results/demo
     """
-    from workflows import pipeline, studies
+    from workflows import studies
     from workflows.report import write_report
+    from workflows.run_folder import load_run
 
-    loaded = pipeline.load_run(run)
+    loaded = load_run(run)
     typer.echo(write_report(run, studies.study_class(loaded.study)(loaded)))
 
 
-@config_app.command("check")
-@guarded
-def config_check(config: ConfigFile, override: Overrides = [], debug: Debug = False) -> None:  # noqa: B006
-    """Say all that is wrong with a config at once; exit code 2 if anything is.
-
-    \b
-    neq config check configs/demo.yaml
-    """
-    from workflows import config as run_config
-    from workflows import studies
-    from workflows.grid import Grid
-
-    loaded = run_config.load(config, override)
-    grid = Grid(studies.study_class(loaded.study)(loaded).axes())
-    grid.block_shape(loaded.sweep.block)
-    axes = " x ".join(f"{n} {name}" for name, n in zip(grid.names, grid.shape, strict=True))
-    typer.echo(f"{config} is right: {grid.n_cell} cells ({axes})")
-
-
-@config_app.command("show")
-@guarded
-def config_show(config: ConfigFile, override: Overrides = [], debug: Debug = False) -> None:  # noqa: B006
-    """Print the whole config, defaults filled in, with the meaning of each key.
-
-    \b
-    neq config show configs/demo.yaml
-    neq config show configs/demo.yaml --set sizes=[5,10] > my.yaml
-    """
-    from workflows import config as run_config
-    from workflows.config_show import commented
-
-    typer.echo(commented(run_config.load(config, override)), nl=False)
-
-
 def main() -> None:
-    """Run the command line; SIGTERM ends it as cleanly as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run the command line."""
+    end_cleanly()
     app(prog_name="neq")
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+WHOLE = ""
+"""Path of a problem of the config as a whole, whose message names the keys itself."""
+
 
 def nearest(word: object, valid: Iterable[str]) -> str:
     """Return the hint that names the valid word nearest to ``word``, or all of them where none is near.
@@ -48,10 +51,13 @@ def describe(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[s
     values: dict[str, Any] = {}
     for item in error.errors(include_url=False):
         path, value = _path(item, raw)
-        name = ".".join(str(part) for part in path) or "config"
+        name = ".".join(str(part) for part in path) or WHOLE
         found.setdefault(name, []).append(_sentence(item, path, model))
         values[name] = value
-    return [f"{name}: {_joined(sentences, values[name])}" for name, sentences in found.items()]
+    return [
+        _joined(sentences, values[name]) if name == WHOLE else f"{name}: {_joined(sentences, values[name])}"
+        for name, sentences in found.items()
+    ]
 
 
 def _path(item: Any, raw: Any) -> tuple[list[str | int], Any]:
@@ -81,6 +87,9 @@ def _sentence(item: Any, path: list[str | int], model: type[BaseModel]) -> str:
         return f"unknown key; {nearest(path[-1], valid)}" if valid else "unknown key"
     if item["type"] == "missing":
         return "this key is required"
+    nested = item.get("ctx", {}).get("error")
+    if isinstance(nested, ValidationError):
+        return "; ".join(_sentence(inner, [*path, *inner["loc"]], model) for inner in nested.errors(include_url=False))
     message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message.partition(", unable to parse")[0]
     for start in ("Input should be ", "Input should "):

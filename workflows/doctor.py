@@ -11,8 +11,9 @@ import numpy as np
 
 from neq.errors import NeqError, StoreError
 
-from . import damage, environment, ingest, layout, lease, owners, pipeline, provenance, staging
+from . import damage, environment, ingest, layout, lease, owners, provenance, staging
 from .finding import NOTE, OK, PROBLEM, Finding, shell
+from .run_folder import CONFIG_NAME, is_stale, known_sources, sources_changed
 from .store import STORE_NAME, Store, plain, settings_hash
 from .studies.base import Prepared
 from .summary_text import cell_text
@@ -88,10 +89,10 @@ def _inputs(opened: Store) -> Iterator[Finding]:
     folder = opened.path.parent
     for one in opened.prepared:
         yield from _input(folder, one)
-    for path in pipeline.sources_changed(folder):
+    for path in sources_changed(folder):
         text = f"{path} has changed since it was read: a run would refuse to mix both"
         yield Finding(PROBLEM, text, f"{_run(folder)} --set results=FOLDER")
-    for path in pipeline.known_sources(folder):
+    for path in known_sources(folder):
         if not Path(path).exists():
             yield Finding(NOTE, f"{path} is gone: finished cells stay, {folder / 'spikes'} holds its spikes")
 
@@ -155,13 +156,13 @@ def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
 
 
 def _drawn(run_folder: Path) -> Iterator[Finding]:
-    if pipeline.is_stale(run_folder):
+    if is_stale(run_folder):
         remedy = f"neq figures {shell(run_folder)}; neq report {shell(run_folder)}"
         yield Finding(NOTE, "figures or report are missing or older than the store", remedy)
 
 
 def _run(run_folder: Path) -> str:
-    return f"neq run {shell(run_folder / pipeline.CONFIG_NAME)}"
+    return f"neq run {shell(run_folder / CONFIG_NAME)}"
 
 
 def _quoted(opened: Store) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from neq.errors import ConfigError, RecordingError, StoreError
+from neq.errors import RecordingError, StoreError
 
 from . import backend, layout, provenance, studies, summary_text
 from . import config as run_config
@@ -20,16 +20,13 @@ from .grid import Grid
 from .lease import Lease, acquire
 from .plan import status_on
 from .progress import Meter, say
-from .reduce import FOLDER as FIGURES
-from .reduce import INDEX
-from .store import STORE_NAME, Store, problems
+from .run_folder import is_stale, sources_changed, write_config
+from .store import STORE_NAME, Store
 from .studies.base import Prepared, Study
 
 if TYPE_CHECKING:
     import distributed
 
-CONFIG_NAME = "config.yaml"
-REPORT_NAME = "report.html"
 PROGRESS_SECONDS = 1.0
 
 
@@ -129,16 +126,6 @@ def draw(run_folder: Path, study: Study, console: Console, again: bool = True) -
     report.write_report(run_folder, study)
 
 
-def is_stale(run_folder: Path) -> bool:
-    """Whether figures or report are missing, or older than the store or the config."""
-    made = [run_folder / FIGURES / INDEX, run_folder / REPORT_NAME]
-    sources = [run_folder / STORE_NAME / "zarr.json", run_folder / CONFIG_NAME]
-    if not all(path.exists() for path in made):
-        return True
-    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
-    return min(path.stat().st_mtime for path in made) < newest
-
-
 def _compute(
     config: run_config.RunConfig,
     study: Study,
@@ -158,7 +145,7 @@ def _compute(
         say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
         prepared = _ingest(study, client, folder, console, report)
         opened = engine.prepare_store(folder, study, prepared, lease)
-        _write_config(folder, config)
+        write_config(folder, config)
         provenance.write(folder, run, {**facts, "settings_hash": opened.attrs["settings_hash"]})
         if prepare is not None:
             prepare(opened, study, lease)
@@ -228,54 +215,5 @@ def _machines(client: distributed.Client) -> list[dict[str, Any]]:
     return [json.loads(text) for text in sorted(texts)]
 
 
-def _write_config(folder: Path, config: run_config.RunConfig) -> None:
-    """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
-    text = run_config.resolved(config.model_copy(update={"results": folder.absolute()}))
-    path = folder / CONFIG_NAME
-    with problems(folder):
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return
-        part = folder / f".{CONFIG_NAME}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-
-
-def sources_changed(folder: Path) -> list[str]:
-    """Return the source files that are others than those that were read; one that is gone is not among them."""
-    changed = []
-    for path, entry in known_sources(folder).items():
-        try:
-            found = Path(path).stat()
-        except OSError:
-            continue
-        if (found.st_size, found.st_mtime_ns) != (entry.get("size"), entry.get("mtime_ns")):
-            changed.append(path)
-    return changed
-
-
-def known_sources(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and time of change of every source file that ingest has read, by path."""
-    try:
-        known: dict[str, dict[str, Any]] = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known
-
-
 def _labels(prepared: Prepared) -> str:
     return ", ".join(f"{name} {label}" for name, label in prepared.labels.items())
-
-
-def load_run(run_folder: Path, overrides: list[str] | tuple[str, ...] = ()) -> run_config.RunConfig:
-    """Return the config that a run folder keeps, its results being that very folder wherever it lies now.
-
-    Raises
-    ------
-    neq.errors.ConfigError
-        The folder holds no run.
-    """
-    if not (run_folder / CONFIG_NAME).exists():
-        raise ConfigError(f"{run_folder} is not a run: expected a folder that `neq run CONFIG` made.")
-    loaded = run_config.load(run_folder / CONFIG_NAME, overrides)
-    moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder})
-    return moved

@@ -14,17 +14,15 @@ import numpy as np
 import psutil
 
 from . import config as run_config
-from . import layout, pilot, studies, task
+from . import disk_use, layout, pilot, studies, task
 from .grid import REPETITION, Blocks, Grid, Index, stored_label
 from .store import STORE_NAME, Store
-from .studies.base import Cell, Output, Prepared, Source, Study
+from .studies.base import Cell, Prepared, Source, Study
 
 MOST_SOURCES = 3
 MOST_GROUPS = 100_000
 ENGINE_SECONDS = 1e-3
 """Worker time of a cell that is not its computation."""
-_FILE_BYTES = 4096
-_TEXT_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,8 @@ def make(
         timings=timings,
         seconds=(low + overhead, likely + overhead, high + overhead),
         peak_memory=pilot.peak_memory(),
-        store_bytes=_store_bytes(study, grid, blocks, study.dimensions(prepared)),
-        spikes_bytes=_spikes_bytes(folder, prepared, len(study.sources())),
+        store_bytes=disk_use.store_bytes(study, grid, blocks, study.dimensions(prepared)),
+        spikes_bytes=disk_use.spikes_bytes(folder, prepared, len(study.sources())),
         n_source=len(study.sources()),
         n_source_read=sum(not one.error_type for one in prepared),
         ingest_seconds=ingest_seconds,
@@ -243,25 +241,3 @@ def _lookup(prepared: Sequence[Prepared]) -> Callable[[Cell], Prepared | None]:
 
 def _key(labels: Cell) -> tuple[Any, ...]:
     return tuple((name, stored_label(name, labels[name])) for name in sorted(labels))
-
-
-def _store_bytes(study: Study, grid: Grid, blocks: Blocks, dimensions: dict[str, int]) -> int:
-    """Return the size of the store on disk without compression, whole file system blocks counted."""
-
-    def one(output: Output) -> int:
-        item = _TEXT_BYTES if output.dtype == "str" else np.dtype(output.dtype).itemsize
-        cells = 1 if output.own_chunk else math.prod(blocks.chunk)
-        content = item * cells * math.prod(max(1, dimensions[dim]) for dim in output.dims)
-        return math.ceil(content / _FILE_BYTES) * _FILE_BYTES * (grid.n_cell if output.own_chunk else blocks.n_block)
-
-    return sum(one(output) for output in (*study.outputs(), *layout.ENGINE_OUTPUTS))
-
-
-def _spikes_bytes(folder: Path, prepared: Sequence[Prepared], n_source: int) -> int:
-    """Return the size of all prepared inputs, scaled from those that are there."""
-    paths = [folder / one.path for one in prepared if one.path]
-    sizes = [
-        sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
-        for path in paths
-    ]
-    return round(sum(sizes) / len(sizes) * n_source) if sizes else 0

@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+LEAST_DONE = 3
 LINE_SECONDS = 10.0
 """Plain lines come at most this often."""
 
@@ -74,7 +75,8 @@ class Meter:
         parts += [f"{failed} failed"] if failed else []
         parts += [duration(seconds)]
         new = done - (self._first or 0)
-        if new > 0:
+        # the costliest cells come first: what the very first took says little
+        if done < total and new >= max(LEAST_DONE, 0.05 * (total - (self._first or 0))):
             parts += [f"{duration(seconds / new * (total - done))} left"]
         return ", ".join(parts)
 

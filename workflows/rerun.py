@@ -12,6 +12,7 @@ from neq.errors import ConfigError
 from . import engine, layout, pipeline, reset, where
 from .lease import Lease
 from .progress import say
+from .run_folder import load_run
 from .store import STORE_NAME, Store
 from .studies.base import Study
 
@@ -49,7 +50,7 @@ def rerun(
     if not failed and expression is None:
         raise ConfigError("Say which cells: --failed, or --where \"status == 'failed' and size > 20\".")
     refuse_mixing(overrides)
-    config = pipeline.load_run(run_folder, overrides)
+    config = load_run(run_folder, overrides)
     chosen = choose(Store.open(run_folder / STORE_NAME), failed, expression)
     if not chosen.any():
         say(console, f"No cell of {run_folder} is chosen: nothing to do.")

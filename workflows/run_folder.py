@@ -1,0 +1,76 @@
+"""The files of a run folder that are neither store nor spikes: its config, and what is known of its sources."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from neq.errors import ConfigError
+
+from . import config as run_config
+from .reduce import FOLDER as FIGURES
+from .reduce import INDEX
+from .store import STORE_NAME, problems
+
+CONFIG_NAME = "config.yaml"
+REPORT_NAME = "report.html"
+
+
+def load_run(run_folder: Path, overrides: list[str] | tuple[str, ...] = ()) -> run_config.RunConfig:
+    """Return the config that a run folder keeps, its results being that very folder wherever it lies now.
+
+    Raises
+    ------
+    neq.errors.ConfigError
+        The folder holds no run.
+    """
+    if not (run_folder / CONFIG_NAME).exists():
+        raise ConfigError(f"{run_folder} is not a run: expected a folder that `neq run CONFIG` made.")
+    loaded = run_config.load(run_folder / CONFIG_NAME, overrides)
+    moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder})
+    return moved
+
+
+def write_config(folder: Path, config: run_config.RunConfig) -> None:
+    """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
+    text = run_config.resolved(config.model_copy(update={"results": folder.absolute()}))
+    path = folder / CONFIG_NAME
+    with problems(folder):
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        part = folder / f".{CONFIG_NAME}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+
+
+def is_stale(run_folder: Path) -> bool:
+    """Whether figures or report are missing, or older than the store or the config."""
+    made = [run_folder / FIGURES / INDEX, run_folder / REPORT_NAME]
+    sources = [run_folder / STORE_NAME / "zarr.json", run_folder / CONFIG_NAME]
+    if not all(path.exists() for path in made):
+        return True
+    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
+    return min(path.stat().st_mtime for path in made) < newest
+
+
+def sources_changed(folder: Path) -> list[str]:
+    """Return the source files that are others than those that were read; one that is gone is not among them."""
+    changed = []
+    for path, entry in known_sources(folder).items():
+        try:
+            found = Path(path).stat()
+        except OSError:
+            continue
+        if (found.st_size, found.st_mtime_ns) != (entry.get("size"), entry.get("mtime_ns")):
+            changed.append(path)
+    return changed
+
+
+def known_sources(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and time of change of every source file that ingest has read, by path."""
+    try:
+        known: dict[str, dict[str, Any]] = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
