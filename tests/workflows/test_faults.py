@@ -16,7 +16,7 @@ import pytest
 
 from cluster import local
 from neq.errors import StoreError
-from workflows import engine, layout, lease, owners, task
+from workflows import engine, layout, lease, owners
 from workflows.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -72,17 +72,9 @@ def assert_same_bits(one, other):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def half_written(folder):
-    """Whether a cell has its value and not its status: a kill has landed inside a flush."""
-    if not (folder / "sweep.zarr").exists():
-        return False
-    store = Store.open(folder / "sweep.zarr")
-    return bool((~np.isnan(store.read("value")) & (store.status() == layout.PENDING)).any())
-
-
 def kill_again_and_again(folder, rng, n_kill, worker_kills):
-    """Start drivers and kill workers and drivers at random moments; return how often a kill landed inside a flush."""
-    inside = killed = 0
+    """Start drivers with their clusters, and kill workers and drivers at random moments; return the kills."""
+    killed = 0
     while killed < n_kill:
         with driver(folder, **CELLS, **SLOW) as process:
             process.stdout.readline()
@@ -95,13 +87,11 @@ def kill_again_and_again(folder, rng, n_kill, worker_kills):
                     rng.choice(alive).kill()
                     killed += 1
             time.sleep(rng.uniform(0.0, 0.5))
-            if process.poll() is None:
-                process.kill()
-                killed += 1
-        inside += half_written(folder)
-        if process.poll() == 0:
-            break
-    return inside, killed
+            if process.poll() is not None:
+                break
+            process.kill()
+            killed += 1
+    return killed
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +101,146 @@ def uninterrupted(tmp_path_factory):
     return bits(folder)
 
 
-def test_kills__same_bits_as_uninterrupted(tmp_path, uninterrupted):
-    inside, killed = kill_again_and_again(tmp_path, random.Random(1), n_kill=20, worker_kills=4)
-    finish(tmp_path, **CELLS, **SLOW)
+def test_kills__many_at_any_moment_of_driver_and_task(tmp_path, uninterrupted):
+    # one cell at a time takes 0.2 s with its flush: the kills come before the work is done
+    keys = CELLS | {"seconds": 0.02, "flush_seconds": 0.05, "slow_flush": 0.01}
+    command = [sys.executable, str(ROOT / "tests" / "toy_killer.py"), str(tmp_path), json.dumps(keys), "3", "40"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    killed, inside = map(int, done.stdout.split())
+    assert killed >= 20
+    assert inside >= 5
+    assert not np.array_equal(bits(tmp_path)["status"], uninterrupted["status"])
+    finish(tmp_path, **CELLS)
     assert_same_bits(bits(tmp_path), uninterrupted)
-    print(f"{killed} kills, {inside} runs ended inside a flush")
+
+
+@pytest.mark.parametrize("n_kill", [5, pytest.param(25, marks=pytest.mark.long)])
+def test_kills__drivers_and_dask_workers(tmp_path, uninterrupted, n_kill):
+    assert kill_again_and_again(tmp_path, random.Random(n_kill), n_kill, worker_kills=4) >= n_kill
+    finish(tmp_path, **CELLS)
+    assert_same_bits(bits(tmp_path), uninterrupted)
+
+
+STOPPED = """
+import json, os, sys
+import toy_study
+from workflows import task
+for pair in sys.argv[2:]:
+    if not os.fork():
+        print(json.dumps(task.run_block(sys.argv[1], *pair.split())), flush=True)
+        os._exit(0)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+"""
+
+
+def snapshot(folder):
+    files = [path for name in ("sweep.zarr", "owners") for path in (folder / name).rglob("*")]
+    return {path: (path.stat().st_mtime_ns, path.stat().st_ino, path.stat().st_size) for path in files}
+
+
+def test_stop__woken_tasks_write_nothing_once_their_blocks_are_given_away(tmp_path, toy, uninterrupted):
+    study = toy(**CELLS, seconds=0.05, flush_seconds=0.1, slow_flush=0.02)
+    with lease.acquire(tmp_path) as held:
+        store = engine.prepare_store(tmp_path, study, [], held)
+        pairs = [(block, held.token()) for block in list(store.blocks.ids())[:8]]
+        folders = [owners.grant(tmp_path, block, token) for block, token in pairs]
+    command = [sys.executable, "-c", STOPPED, str(tmp_path), *(" ".join(pair) for pair in pairs)]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        while not all(map(owners.read_marks, folders)):
+            time.sleep(0.01)
+        tasks = psutil.Process(process.pid).children()
+        for one in tasks:
+            time.sleep(0.05)
+            one.suspend()
+        assert (Store.open(tmp_path / "sweep.zarr").status() == layout.PENDING).any()
+        finish(tmp_path, **CELLS)
+        before = snapshot(tmp_path)
+        for one in tasks:
+            one.resume()
+        out, _ = process.communicate(timeout=60)
+    results = [json.loads(line) for line in out.splitlines()]
+    assert [result["state"] for result in results] == ["fenced"] * 8
+    assert snapshot(tmp_path) == before
+    assert_same_bits(bits(tmp_path), uninterrupted)
+
+
+@pytest.mark.long
+def test_stop__woken_dask_workers_of_a_dead_driver(tmp_path, uninterrupted):
+    with driver(tmp_path, **CELLS, **SLOW) as process:
+        process.stdout.readline()
+        time.sleep(1.0)
+        workers = workers_of(process)
+        for worker in workers:
+            worker.suspend()
+        process.kill()
+        process.wait()
+    finish(tmp_path, **CELLS)
+    before = snapshot(tmp_path)
+    for worker in workers:
+        worker.resume()
+    psutil.wait_procs(workers, timeout=60)
+    assert snapshot(tmp_path) == before
+    assert_same_bits(bits(tmp_path), uninterrupted)
+
+
+def test_two_drivers__the_second_refuses(tmp_path):
+    with driver(tmp_path, 1, **CELLS, seconds=0.5) as first:
+        assert first.stdout.readline() == "begin\n"
+        with driver(tmp_path, 1, **CELLS) as second:
+            _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert err.startswith(f"LeaseHeldError: {tmp_path} is in use: process {first.pid} on ")
+        assert first.poll() is None
+
+
+def test_ctrl_c__ends_the_command_without_noise(tmp_path):
+    with driver(tmp_path, **CELLS, seconds=0.2) as process:
+        process.stdout.readline()
+        time.sleep(1.5)
+        # as a terminal does: to the driver and to its workers
+        for one in [psutil.Process(process.pid), *workers_of(process)]:
+            one.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "stopped\n")
+    assert lease.current(tmp_path) is None
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of 8 MiB, which only root may."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "tmpfs", disk], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mount.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def sweep_in(folder, study):
+    with local.start(1, "1GiB", dashboard=False) as client, lease.acquire(folder) as held:
+        engine.prepare_store(folder, study, [], held)
+        return engine.run_sweep(folder, study, study.config, client, held)
+
+
+def test_disk__full_then_freed(small_disk, toy, uninterrupted):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(7 * 2**20 + 2**19))
+    with pytest.raises(StoreError, match=r"No space left on device\. Free some space and give the same command again"):
+        sweep_in(small_disk / "run", toy(**CELLS))
+    done = Store.open(small_disk / "run" / "sweep.zarr").status() != layout.PENDING
+    assert 0 < done.sum() < done.size
+    ballast.unlink()
+    assert sweep_in(small_disk / "run", toy(**CELLS)).n_computed == (~done).sum()
+    assert_same_bits(bits(small_disk / "run"), uninterrupted)
+
+
+def test_disk__read_only(small_disk, toy):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(StoreError, match=r"Read-only file system\. Choose a folder that can be written"):
+        sweep_in(small_disk / "run", toy(**CELLS))
