@@ -8,11 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import neq
+from workflows import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,3 +58,21 @@ def test_constraints__pin_every_dependency_within_its_bounds(project):
 def test_version__is_the_same_everywhere(project):
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == neq.__version__ == citation["version"]
+
+
+def test_readme__commands_are_those_of_the_program():
+    """Both ways: none is missing from the table, none in it is missing from the program."""
+    main = typer.main.get_command(cli.app)
+    real = {name for name in main.commands if name != "config"}
+    real |= {f"config {name}" for name in main.commands["config"].commands}
+    table = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("## ")[0]
+    named = set(re.findall(r"`neq (config \w+|\w+)", table))
+    assert named == real
+
+
+def test_ci__is_executable_and_checks_before_it_tests():
+    path = ROOT / ".ci/run"
+    assert path.stat().st_mode & 0o111
+    text = path.read_text()
+    assert "set -euo pipefail" in text
+    assert text.index("make lint") < text.index("make test")
