@@ -16,7 +16,6 @@ from neq.spikes.recording import Recording, SpikeTrains, unit_table
 from . import nwb_intervals, nwb_tables
 from .options import ReaderOptions, checked
 
-
 CHUNK_CACHE = 1 << 26
 """Bytes: holds a large compressed chunk of spike times while the units in it are read one by one."""
 
