@@ -156,6 +156,9 @@ def _quality_text(quality: xr.DataArray) -> xr.DataArray:
 
 def _label(dataset: xr.Dataset, header: dict[str, Any], store: Path) -> xr.Dataset:
     """Add the readable coordinates and the attributes that say what this run is."""
+    text = [axis for axis in dataset["status"].dims if dataset[axis].dtype.kind in "TO"]
+    plain = {axis: (axis, np.array(dataset[axis].values.tolist(), dtype=str), dataset[axis].attrs) for axis in text}
+    dataset = dataset.assign_coords(plain)
     if "quality" in dataset:
         dataset["quality_flags"] = _quality_text(dataset["quality"])
     if "size" in dataset.coords:

@@ -216,4 +216,5 @@ def _caption(n_unit: int, n_coupling: int, observable: str, linear: float, block
     sense = "red: unit i tends to follow unit j" if observable == "antisymmetric" else "flow of unit i given unit j"
     areas = "; areas " + ", ".join(f"{name or 'unknown'} {count}" for name, count in blocks) if len(blocks) > 1 else ""
     text = f"{n_unit} units, {n_coupling:,} couplings ({observable}); {sense}{areas}."
-    return f"{text} Ordered inside each area by average linkage of |θ|. Colours linear within ±{linear:.2g}."
+    inside = " inside each area" if areas else ""
+    return f"{text} Ordered{inside} by average linkage of |θ|. Colours linear within ±{linear:.2g}."

@@ -123,7 +123,8 @@ def caption(figure: Figure, text: str) -> None:
     width, height = figure.get_size_inches()
     size = RC["font.size"]
     n_character = int((width - 0.2) * 72 / (0.53 * size))  # 0.53 em is the mean width of DejaVu Sans, with a margin
-    lines = textwrap.wrap(text, n_character)
+    # "n = 3" stays in one line
+    lines = [line.replace("\xa0", " ") for line in textwrap.wrap(text.replace(" = ", "\xa0=\xa0"), n_character)]
     room = len(lines) * 1.3 * size / 72 + 0.14
     figure.set_size_inches(width, height + room)
     foot = room / (height + room)

@@ -113,6 +113,7 @@ def test_open_run__says_what_the_run_is(make_run):
     assert dataset["value"].attrs["units"] == "nats"
     assert "all units" in dataset["size"].attrs["comment"]
     assert "toy" in repr(dataset)
+    assert dataset["condition"].dtype.kind == "U"
 
 
 def test_open_run__leaves_big_arrays_on_disk(make_run):
