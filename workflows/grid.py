@@ -10,6 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from neq.errors import GridError
+from workflows.labels import ALL as ALL
+from workflows.labels import REPETITION, SIZE, checked, stored_label
+from workflows.labels import shown_label as shown_label
 from workflows.studies.base import Axis, Label
 
 FEWEST_BLOCKS = 64
@@ -17,7 +20,6 @@ MOST_BLOCKS = 3_000
 """A status array of more chunks takes seconds to read."""
 CELLS_PER_BLOCK = 256
 """Blocks larger than this are split further while there may be more blocks: they balance better over workers."""
-SIZE, REPETITION, ALL = "size", "repetition", "all"
 
 Index = tuple[int, ...]
 Region = tuple[slice, ...]
@@ -42,7 +44,7 @@ class Grid:
     axes: tuple[Axis, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", tuple(_checked(axis) for axis in self.axes))
+        object.__setattr__(self, "axes", tuple(checked(axis) for axis in self.axes))
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated or not self.axes:
             raise GridError(f"A grid needs axes of different names; found {list(self.names)}. Rename or drop one.")
@@ -229,45 +231,6 @@ def block_index(block: str) -> Index:
     (0, 2, 1)
     """
     return tuple(int(part) for part in block.split("."))
-
-
-def stored_label(name: str, label: Label) -> Label:
-    """Return the label as the store keeps it: on the axis ``size``, ``"all"`` is 0.
-
-    Examples
-    --------
-    >>> stored_label("size", "all"), stored_label("session", "all")
-    (0, 'all')
-    """
-    plain: Label = label.item() if isinstance(label, np.generic) else label
-    return 0 if (name, plain) == (SIZE, ALL) else plain
-
-
-def shown_label(name: str, label: Label) -> str:
-    """Return the label as people read it.
-
-    Examples
-    --------
-    >>> shown_label("size", 0), shown_label("lag", 0)
-    ('all', '0')
-    """
-    return ALL if name == SIZE and label == 0 else str(label)
-
-
-def _checked(axis: Axis) -> Axis:
-    """Return the axis with labels as stored, all of one type, none twice."""
-    labels = tuple(stored_label(axis.name, label) for label in axis.labels)
-    kinds = {float if isinstance(label, float) else type(label) for label in labels}
-    if kinds == {int, float}:
-        labels, kinds = tuple(float(label) for label in labels), {float}
-    if not labels or len(kinds) > 1 or not kinds <= {str, int, float}:
-        raise GridError(f"Axis {axis.name!r} needs one or more labels, all text or all numbers; found {list(labels)}.")
-    repeated = (
-        sorted({str(label) for label in labels if labels.count(label) > 1}) if len(set(labels)) < len(labels) else []
-    )
-    if repeated:
-        raise GridError(f"Axis {axis.name!r} names a label twice: {', '.join(repeated)}. Name each once.")
-    return Axis(axis.name, labels, axis.stage, axis.units, axis.long_name)
 
 
 def _n_block(shape: Index, chunk: Index) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from neq.errors import StudyMismatchError
-from workflows import layout, store
+from workflows import attributes, layout, store
 from workflows.grid import Grid, stored_label
 from workflows.store import Store
 from workflows.studies.base import Axis, Label, Output, Prepared, Study
@@ -36,7 +36,7 @@ def reconcile(old: Store, study: Study, prepared: Sequence[Prepared]) -> Store:
         )
     axes = tuple(_grown(kept, new) for kept, new in zip(old.grid.axes, grid.axes, strict=True))
     dimensions = {dim: max(length, dimensions[dim]) for dim, length in old.dimensions.items()}
-    attrs = store.describe(study, merged(old.prepared, prepared), Grid(axes), old.chunk, dimensions)
+    attrs = attributes.describe(study, merged(old.prepared, prepared), Grid(axes), old.chunk, dimensions)
     store.drop_consolidated(old.path)
     with store.problems(old.path):
         _resize(Store.open(old.path, "r+"), Grid(axes), dimensions)
@@ -50,7 +50,7 @@ def differences(old: Store, study: Study, grid: Grid, prepared: Sequence[Prepare
     """Yield one line for each thing that makes the study another than the store's."""
     yield from _changed("study", old.attrs["study"], study.config.study)
     yield from _changed("version of the study", old.attrs["study_version"], study.version)
-    yield from _changed("", old.attrs["settings"], store.plain(study.settings()))
+    yield from _changed("", old.attrs["settings"], attributes.plain(study.settings()))
     yield from _axis_differences(old.grid, grid)
     now = {output.name: _signature(output) for output in study.outputs()}
     yield from _changed("variable", {name: _signature(output) for name, output in old.study_outputs.items()}, now)

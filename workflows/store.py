@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,9 @@ import zarr
 from neq.errors import ChunkError, StoreError
 from workflows import config as run_config
 from workflows import layout
+from workflows.attributes import describe
+from workflows.attributes import plain as plain
+from workflows.attributes import settings_hash as settings_hash
 from workflows.grid import Blocks, Grid, Index, Region, stored_label
 from workflows.studies.base import Axis, Cell, Label, Output, Prepared, Study
 
@@ -184,43 +185,6 @@ def create(
         group.attrs["neq"] = attrs
         staging.rename(path)
     return Store.open(path, "r+")
-
-
-def describe(
-    study: Study, prepared: Sequence[Prepared], grid: Grid, chunk: Index, dimensions: Mapping[str, int]
-) -> dict[str, Any]:
-    """Return the attributes of a store: all that workers rebuild the study from, as plain JSON."""
-    settings = plain(study.settings())
-    return {
-        "format": layout.FORMAT,
-        "study": study.config.study,
-        "study_version": study.version,
-        "config": run_config.science(study.config),
-        "settings": settings,
-        "settings_hash": settings_hash(study.config.study, study.version, settings),
-        "block": list(chunk),
-        "axes": [plain(asdict(axis)) for axis in grid.axes],
-        "dimensions": dict(dimensions),
-        "outputs": [plain(asdict(output)) for output in study.outputs()],
-        "prepared": [plain(asdict(one)) for one in prepared],
-    }
-
-
-def settings_hash(study: str, version: int, settings: Mapping[str, Any]) -> str:
-    """Return the hash that two stores share when their cells would have the same numbers.
-
-    Examples
-    --------
-    >>> settings_hash("s", 1, {"a": 1}) == settings_hash("s", 2, {"a": 1})
-    False
-    """
-    text = json.dumps([study, version, settings], sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Return ``value`` as it reads after a trip through JSON: lists for tuples, Python numbers for numpy's."""
-    return json.loads(json.dumps(value, default=lambda one: one.item() if isinstance(one, np.generic) else str(one)))
 
 
 def consolidate(path: str | Path) -> None:
