@@ -135,16 +135,20 @@ class NeuralRecordings(Study):
         return float(facts.get("n_bin", 1)) * (1.0 + 0.01 * drawn**2)
 
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
-        """Return means over repetitions, then over sessions."""
-        return summarise(dataset)
+        """Return means over repetitions, then over sessions; conditions in the order of the config."""
+        return summarise(self._ordered(dataset))
 
     def figures(self, dataset: xr.Dataset, summary: xr.Dataset) -> dict[str, Figure]:
         """Draw the scaling figure, and the couplings where they were stored."""
-        value = self.config.figures.value
+        dataset, value = self._ordered(dataset), self.config.figures.value
         drawn = {"scaling": figures.scaling(dataset, value, truth=_truth(dataset, value))}
         if "theta" in dataset:
             drawn["coupling"] = self._coupling(dataset)
         return drawn
+
+    def _ordered(self, dataset: xr.Dataset) -> xr.Dataset:
+        named = [name for name in self.config.conditions if name in dataset["condition"]]
+        return dataset.sel(condition=named)
 
     def _coupling(self, dataset: xr.Dataset) -> Figure:
         chosen = {dim: 0 for dim in dataset["status"].dims} | {"size": -1}
