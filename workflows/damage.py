@@ -106,7 +106,7 @@ def coordinates(opened: Store) -> Iterator[tuple[Path, str]]:
     import zarr
 
     for axis in opened.grid.axes:
-        path = layout.chunk_path(opened.path, axis.name, (0,))
+        path = opened.path / axis.name / "c" / "0"
         try:
             labels = zarr.open_array(opened.path / axis.name, mode="r")[:]
             if not np.array_equal(np.asarray(labels), layout.coordinate_values(axis)):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
 
-from . import backend, layout, provenance, studies, summary_text
+from . import backend, damage, layout, provenance, studies, summary_text
 from . import config as run_config
 from .grid import Grid
 from .lease import Lease, acquire
@@ -98,7 +98,8 @@ def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | Non
     old = Store.open(path)
     same = old.attrs["config"] == run_config.science(config) and old.attrs["study_version"] == study.version
     unusable = any(one.error_type or not (config.run_folder / one.path).exists() for one in old.prepared)
-    if not same or unusable or sources_changed(config.run_folder):
+    unreadable = any(True for _ in damage.coordinates(old))
+    if not same or unusable or unreadable or sources_changed(config.run_folder):
         return None
     counts = count(status_on(Grid(study.axes()), old))
     return None if counts["pending"] else counts

@@ -18,3 +18,31 @@ def toy():
         return toy_study.Toy(toy_study.ToyConfig(**keys))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """Return config file and folder of a finished run with failed and impossible cells; copy it before changing it."""
+    import io
+
+    from rich.console import Console
+
+    from workflows import config, pipeline
+
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "toy.yaml"
+    path.write_text(
+        f"study: toy_study:Toy\nresults: {folder}/run\nsessions: [a, bad1]\nsizes: [2, 13, all]\nbig: true\n"
+        "repetitions: 3\ncluster: {workers: 1}\n"
+    )
+    out = io.StringIO()
+    outcome = pipeline.run(config.load(path), Console(file=out, width=200))
+    return path, folder / "run", outcome, out.getvalue()
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path):
+    """Return the folder of a copy of the finished run."""
+    import shutil
+
+    return shutil.copytree(finished_run[1], tmp_path / "run")

@@ -1,0 +1,179 @@
+"""What is wrong, and the command that mends it."""
+
+import io
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from workflows import damage, doctor, environment, layout, lease, owners, pipeline, run_folder, where
+from workflows.finding import OK, PROBLEM, shell
+from workflows.store import Store
+
+
+def problems(run):
+    return [(one.text, one.remedy) for one in doctor.examine(run) if one.kind != OK]
+
+
+def one_problem(run, text):
+    found = [remedy for said, remedy in problems(run) if re.search(text, said)]
+    assert len(found) == 1, problems(run)
+    return found[0]
+
+
+def test_examine__only_the_failed_cells(run_copy):
+    assert problems(run_copy) == [
+        ("12 cells failed with ValueError", f"neq rerun {run_copy} --failed --where \"error_type == 'ValueError'\"")
+    ]
+
+
+@pytest.mark.parametrize("name", ["status", "value", "error", "theta", "drawn_unit"])
+@pytest.mark.parametrize("how", ["cut", "flip", "gone"])
+def test_examine__damaged_chunk_and_the_rerun_that_covers_it(run_copy, name, how):
+    numbers = (0, 1, 0, 2) if name not in ("theta", "drawn_unit") else (0, 1, 0, 2, 0)
+    path = layout.chunk_path(run_copy / "sweep.zarr", name, numbers)
+    content = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-4] if how == "cut" else content[:-6] + bytes([content[-6] ^ 1]) + content[-5:])
+    if (how, name) == ("gone", "status"):
+        # without its status a block counts as not computed: a run computes it
+        assert one_problem(run_copy, "3 cells are not computed yet") == f"neq run {run_copy}/config.yaml"
+        return
+    if (how, name) == ("gone", "theta"):
+        # a big value is left out where a cell has none, so nobody can tell
+        return
+    remedy = one_problem(run_copy, rf"block 0.1.0.2 is damaged \({name}")
+    expression = shlex.split(remedy)[-1]
+    opened = Store.open(run_copy / "sweep.zarr")
+    mask = where.cells(opened, expression)
+    assert mask.sum() == 3
+    assert mask[opened.blocks.region("0.1.0.2")].all()
+
+
+def test_examine__damaged_coordinate(run_copy):
+    path = run_copy / "sweep.zarr" / "size" / "c" / "0"
+    content = path.read_bytes()
+    path.write_bytes(b"x")
+    assert one_problem(run_copy, "coordinate size") == f"rm {path}; neq run {run_copy}/config.yaml"
+    path.unlink()
+    config = run_folder.load_run(run_copy)
+    pipeline.run(config, Console(file=io.StringIO()))
+    assert path.read_bytes() == content
+
+
+def test_examine__dead_driver_and_its_blocks(run_copy):
+    lease_folder = run_copy / "leases"
+    for path in lease_folder.iterdir():
+        path.unlink()
+    owner = {"host": lease._myself()["host"], "pid": 2**22 + 1, "started": 0.0, "since": 0.0}
+    (lease_folder / "7.json").write_text(json.dumps({**owner, "boot": lease._myself()["boot"]}))
+    owners.grant(run_copy, "0.0.0.0", "7-1")
+    assert one_problem(run_copy, "lease 7").startswith("neq run")
+    assert one_problem(run_copy, "1 blocks still belong").startswith("neq run")
+
+
+def test_examine__a_live_driver_is_no_problem(run_copy):
+    with lease.acquire(run_copy) as held:
+        owners.grant(run_copy, "0.0.0.0", held.token())
+        texts = [one.text for one in doctor.examine(run_copy)]
+    assert any("works on it" in text for text in texts)
+    assert not any("still belong" in text for text in texts)
+
+
+def test_examine__leftovers(run_copy):
+    part = run_copy / "sweep.zarr" / "value" / "c.0.partial"
+    part.touch()
+    assert one_problem(run_copy, "never finished") == f"rm -r {part}"
+
+
+def test_examine__missing_spikes_and_sources(run_copy, tmp_path):
+    header = run_copy / "sweep.zarr" / "zarr.json"
+    content = json.loads(header.read_text())
+    source = {"labels": {"session": "a"}, "path": "spikes/a.zarr", "content": "x", "facts": {}}
+    broken = {"labels": {"session": "bad1"}, "path": "", "content": "", "error_type": "RecordingError"}
+    content["attributes"]["neq"]["prepared"] = [
+        {**source, "error_type": "", "error": ""},
+        {**broken, "facts": {}, "error": "no such file"},
+    ]
+    header.write_text(json.dumps(content))
+    (tmp_path / "changed.npz").touch()
+    (run_copy / "spikes").mkdir()
+    known = {str(tmp_path / name): {"size": 1, "mtime_ns": 1} for name in ("gone.npz", "changed.npz")}
+    (run_copy / "spikes" / "sources.json").write_text(json.dumps(known))
+    assert one_problem(run_copy, "the spikes of session a are missing") == f"neq run {run_copy}/config.yaml"
+    assert "neq run" in one_problem(run_copy, "session bad1 could not be read: no such file")
+    assert "results=FOLDER" in one_problem(run_copy, "changed.npz has changed")
+    assert one_problem(run_copy, "gone.npz is gone") == ""
+
+
+def test_examine__another_version(run_copy, monkeypatch):
+    import toy_study
+
+    monkeypatch.setattr(toy_study.Toy, "version", 2)
+    assert "results=FOLDER" in one_problem(run_copy, "other numbers")
+
+
+def test_examine__deaths_and_other_machines(run_copy):
+    owners.add_death(run_copy, "0.0.0.0", 2, "OUT_OF_MEMORY")
+    for path in (run_copy / "runs").glob("*.json"):
+        facts = json.loads(path.read_text())
+        facts["workers"][0]["cpu"] = "another"
+        path.write_text(json.dumps(facts))
+    assert one_problem(run_copy, "1 workers died in the cell session a, condition rest, size all.*OUT_OF") == ""
+    assert one_problem(run_copy, "made elsewhere.*cpu: another then") == ""
+
+
+def test_examine__no_store(tmp_path):
+    assert one_problem(tmp_path, "There is no store").startswith("neq run")
+
+
+def test_examine__figures_missing(run_copy):
+    (run_copy / "report.html").unlink()
+    assert f"neq report {run_copy}" in one_problem(run_copy, "figures or report are missing")
+
+
+def test_environment__of_this_machine():
+    found = list(environment.examine())
+    assert any("numba compiles" in one.text for one in found)
+    assert not any(one.kind == PROBLEM for one in found if "free" not in one.text)
+
+
+def test_expression__whole_grid():
+    text = damage.expression_of([("session", ("a", "b"), 2)])
+    assert "status in" in text
+
+
+def test_shell__quotes_that_read_well():
+    for text in ("a b", "it's", "s == 'x'", "a\"b'c", "$x'y'", "plain"):
+        assert shlex.split(shell(text)) == [text]
+
+
+def test_expression__exactly_the_block(toy):
+    from workflows.grid import Blocks, Grid
+
+    grid = Grid(toy(sessions=("it's", 'b"c'), repetitions=5).axes())
+    blocks = Blocks(grid.shape, (1, 2, 2, 3))
+
+    class Opened:
+        names, shape = grid.names, grid.shape
+        labels = staticmethod(grid.labels)
+
+    Opened.blocks = blocks
+    fields = {
+        name: where.Field(
+            lambda n=name, i=i: np.array(grid.labels(n)).reshape([-1 if j == i else 1 for j in range(4)]),
+            labels=grid.labels(name),
+            aliases={"all": 0} if name == "size" else {},
+        )
+        for i, name in enumerate(grid.names)
+    }
+    for block in blocks.ids():
+        mask = where.select(damage.expression(Opened, block), fields, grid.shape)
+        expected = np.zeros(grid.shape, bool)
+        expected[blocks.region(block)] = True
+        np.testing.assert_array_equal(mask, expected)

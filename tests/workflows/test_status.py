@@ -1,0 +1,101 @@
+"""How far a run is, from its files alone."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from neq.errors import StoreError
+from workflows import layout, lease, owners, status
+from workflows.store import Store
+
+
+def text(run):
+    out = io.StringIO()
+    Console(file=out, width=120).print(status.show(status.look(run)))
+    return out.getvalue()
+
+
+def reset(run, mask):
+    array = Store.open(run / "sweep.zarr", "r+").array("status")
+    codes = array[:]
+    codes[mask] = layout.PENDING
+    array[:] = codes
+
+
+def test_look__counts_along_each_axis(run_copy):
+    snapshot = status.look(run_copy)
+    assert snapshot.counts == {"ok": 12, "failed": 12, "impossible": 12, "not_needed": 0, "running": 0, "pending": 0}
+    by_label = {(row.axis, row.label): row.counts for row in snapshot.rows}
+    assert by_label["session", "bad1"]["failed"] == 12
+    assert by_label["size", "13"]["impossible"] == 12
+    assert by_label["size", "all"]["ok"] == 6
+    assert "finished" in text(run_copy)
+
+
+def test_look__nobody_drives_and_cells_are_left(run_copy):
+    reset(run_copy, np.s_[0])
+    assert status.look(run_copy).counts["pending"] == 18
+    assert f"go on: neq run {run_copy}/config.yaml" in text(run_copy).replace("\n", "")
+
+
+def test_look__a_driver_at_work(run_copy):
+    reset(run_copy, np.s_[0])
+    with lease.acquire(run_copy) as held:
+        token = owners.grant(run_copy, "0.0.0.0", held.token())
+        (token / owners.STARTED).write_bytes(b"0000001\n")
+        facts = {"stage": "sweep", "done": 18, "total": 36, "rate": 2.0, "dashboard": "http://127.0.0.1:8787/status"}
+        held.progress(facts)
+        snapshot = status.look(run_copy)
+        assert (snapshot.counts["running"], snapshot.counts["pending"]) == (1, 17)
+        shown = text(run_copy)
+    assert "2 cells/s, 9 s left" in shown
+    assert "dashboard: http://127.0.0.1:8787/status" in shown
+    assert "driven by process" in shown
+
+
+def test_look__before_there_is_a_store(tmp_path):
+    with lease.acquire(tmp_path) as held:
+        held.progress({"stage": "ingest", "done": 1, "total": 3})
+        assert "ingest: 1 of 3" in text(tmp_path)
+    with pytest.raises(StoreError, match="no store"):
+        status.look(tmp_path)
+
+
+def test_look__labels_left_out_of_the_config_do_not_count(run_copy):
+    reset(run_copy, np.s_[0])
+    header = run_copy / "sweep.zarr" / "zarr.json"
+    content = json.loads(header.read_text())
+    content["attributes"]["neq"]["config"]["sessions"] = ["bad1"]
+    header.write_text(json.dumps(content))
+    assert status.look(run_copy).counts["pending"] == 0
+
+
+def test_rows__long_axes_in_ranges(toy):
+    from workflows.grid import Grid
+
+    grid = Grid(toy(repetitions=100).axes())
+    rows = [row for row in status._rows(grid, np.zeros(grid.shape, "u1")) if row.axis == "repetition"]
+    assert len(rows) == status.MOST_ROWS
+    assert rows[0].label == "0 to 8"
+    assert sum(row.counts["ok"] for row in rows) == grid.n_cell
+
+
+def test_watch__plain_lines_until_nobody_drives(run_copy):
+    out = io.StringIO()
+    held = lease.acquire(run_copy)
+    calls = iter([0, 1])
+
+    def sleep(seconds):
+        if next(calls):
+            held.release()
+
+    original, status.time.sleep = status.time.sleep, sleep
+    try:
+        status.watch(run_copy, Console(file=out, width=200), every=0.0)
+    finally:
+        status.time.sleep = original
+    assert out.getvalue().count("36 cells") == 1
+    assert "\x1b" not in out.getvalue()
