@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import signal
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-_held: list[IO[bytes]] = []
+_held: list[int] = []
+"""Open lock files of this process, never closed: a lock lives as long as its descriptor."""
 
 
 def dask_setup(worker: Any) -> None:
@@ -44,17 +46,15 @@ def take(root: Path) -> Path:
     ('0', '1')
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number = 0
-    while True:
-        lock = (root / f"{number}.lock").open("wb")
+    for number in itertools.count():
+        lock = os.open(root / f"{number}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
-            number += 1
+            os.close(lock)
             continue
-        # the lock lives as long as the open file
         _held.append(lock)
         folder = root / str(number)
         folder.mkdir(exist_ok=True)
         return folder
+    raise AssertionError("unreachable")
