@@ -78,6 +78,7 @@ class Dispatch:
         self._in_flight: dict[distributed.Future, Offer] = {}
         self._fruitless = 0
         self._n_done = self._n_failed = self._n_cell = 0
+        self._begun: tuple[float, int] | None = None
         self._n_thread, self._watched, self._seen_worker = 0, 0.0, time.monotonic()
 
     def count(self, status: np.ndarray) -> None:
@@ -208,6 +209,8 @@ class Dispatch:
         running = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
         done = min(self._n_cell, self._n_done + running)
         self.progress(done, self._n_cell, self._n_failed)
+        now = time.time()
+        begun, first = self._begun = self._begun or (now, done)
         self.lease.progress(
             {
                 "n_cell": self._n_cell,
@@ -216,7 +219,8 @@ class Dispatch:
                 "n_worker": self._n_thread,
                 "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
                 "dashboard": self.client.dashboard_link,
-                "time": time.time(),
+                "rate": (done - first) / max(now - begun, 1e-9),
+                "time": now,
             }
         )
 

@@ -27,8 +27,6 @@ from .studies.base import Prepared, Study
 if TYPE_CHECKING:
     import distributed
 
-PROGRESS_SECONDS = 1.0
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -142,30 +140,22 @@ def _compute(
     facts = {**provenance.describe(), "study": config.study, "study_version": study.version, "epoch": lease.epoch}
     with backend.start(config.cluster) as client:
         facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
-        report = _Reporter(lease, run, client)
         say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
-        prepared = _ingest(study, client, folder, console, report)
+        prepared = _ingest(study, client, lease, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
         write_config(folder, config)
         provenance.write(folder, run, {**facts, "settings_hash": opened.attrs["settings_hash"]})
         if prepare is not None:
             prepare(opened, study, lease)
         with Meter(console, "sweep") as meter:
-
-            def progress(done: int, total: int, failed: int) -> None:
-                meter(done, total, failed)
-                report("sweep", done, total, failed)
-
-            result = engine.run_sweep(folder, study, config, client, lease, progress=progress, run_id=run)
+            result = engine.run_sweep(folder, study, config, client, lease, progress=meter, run_id=run)
     ended = {"ended": provenance.now(), "result": asdict(result), "settings_hash": opened.attrs["settings_hash"]}
     provenance.write(folder, run, {**facts, **ended})
     counts = {name: getattr(result, f"n_{name}") for name in layout.STATUS_NAMES}
     return counts, result.n_computed
 
 
-def _ingest(
-    study: Study, client: distributed.Client, folder: Path, console: Console, report: _Reporter
-) -> list[Prepared]:
+def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path, console: Console) -> list[Prepared]:
     """Prepare the sources; a run of which none can be read stops here, before there is a store."""
     from . import engine
 
@@ -175,7 +165,7 @@ def _ingest(
 
         def progress(done: int, total: int) -> None:
             meter(done, total)
-            report("ingest", done, total, 0)
+            lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": client.dashboard_link})
 
         prepared = engine.ingest(folder, study, client, progress=progress)
     broken = [one for one in prepared if one.error_type]
@@ -187,27 +177,6 @@ def _ingest(
     for one in broken:
         say(console, f"ingest failed, {_labels(one)}: {one.error}")
     return prepared
-
-
-class _Reporter:
-    """Leaves the progress beside the lease, where `neq status` finds it, at most once a second."""
-
-    def __init__(self, lease: Lease, run: str, client: distributed.Client) -> None:
-        self._lease = lease
-        self._facts = {"run": run, "dashboard": client.dashboard_link}
-        self._client = client
-        self._last = 0.0
-        self._begun: dict[str, tuple[float, int]] = {}
-
-    def __call__(self, stage: str, done: int, total: int, failed: int) -> None:
-        now = time.time()
-        begun, first = self._begun.setdefault(stage, (now, done))
-        if now - self._last < PROGRESS_SECONDS and done < total:
-            return
-        self._last = now
-        rate = (done - first) / (now - begun) if now > begun else 0.0
-        state = {"stage": stage, "done": done, "total": total, "failed": failed, "rate": rate, "time": now}
-        self._lease.progress({**self._facts, **state})
 
 
 def _machines(client: distributed.Client) -> list[dict[str, Any]]:

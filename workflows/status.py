@@ -153,12 +153,12 @@ def _driver(snapshot: Snapshot) -> list[str]:
     progress = driver["progress"]
     since = duration(max(0.0, time.time() - driver["since"]))
     lines = [f"driven by process {driver['pid']} on {driver['host']} for {since}"]
-    if progress.get("stage") and progress.get("stage") != "sweep":
-        lines += [f"{progress['stage']}: {progress['done']} of {progress['total']}"]
+    if progress.get("stage") == "ingest":
+        lines += [f"ingest: {progress['done']} of {progress['total']} recordings"]
     rate = progress.get("rate") or 0.0
-    if progress.get("stage") == "sweep" and rate > 0:
-        left = duration((progress["total"] - progress["done"]) / rate)
-        lines += [f"{rate:.3g} cells/s, {left} left"]
+    if rate > 0:
+        left = duration((progress["n_cell"] - progress["n_done"]) / rate)
+        lines += [f"{progress['n_worker']} workers, {rate:.3g} cells/s, {left} left"]
     if progress.get("dashboard"):
         lines += [f"dashboard: {progress['dashboard']}"]
     return lines

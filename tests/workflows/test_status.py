@@ -46,12 +46,12 @@ def test_look__a_driver_at_work(run_copy):
     with lease.acquire(run_copy) as held:
         token = owners.grant(run_copy, "0.0.0.0", held.token())
         (token / owners.STARTED).write_bytes(b"0000001\n")
-        facts = {"stage": "sweep", "done": 18, "total": 36, "rate": 2.0, "dashboard": "http://127.0.0.1:8787/status"}
-        held.progress(facts)
+        counts = {"n_cell": 36, "n_done": 18, "n_worker": 2, "rate": 2.0}
+        held.progress({**counts, "dashboard": "http://127.0.0.1:8787/status"})
         snapshot = status.look(run_copy)
         assert (snapshot.counts["running"], snapshot.counts["pending"]) == (1, 17)
         shown = text(run_copy)
-    assert "2 cells/s, 9 s left" in shown
+    assert "2 workers, 2 cells/s, 9 s left" in shown
     assert "dashboard: http://127.0.0.1:8787/status" in shown
     assert "driven by process" in shown
 
