@@ -38,6 +38,7 @@ class BlockValues:
         self._encoder = encoder
         self._scalars = [output for output in store.outputs.values() if not output.own_chunk]
         self._big = [output for output in store.outputs.values() if output.own_chunk]
+        self._fills = {output.name: layout.fill_value(output) for output in self._scalars}
         self._unsaved: dict[int, dict[str, Any]] = {}
         begun = not blank and bool((store.read(layout.STATUS, self.region) != layout.PENDING).any())
         self.values = {output.name: self._load(output) if begun else self._empty(output) for output in self._scalars}
@@ -54,11 +55,14 @@ class BlockValues:
     def put(self, number: int, record: Mapping[str, Any]) -> None:
         """Set all variables of one cell; those that ``record`` leaves out get their fill value."""
         local = self.store.blocks.local(number)
-        for output in self._scalars:
-            values = self.values[output.name]
-            values[local] = layout.fill_value(output)
-            if output.name in record:
-                value = record[output.name]
+        for name, fill in self._fills.items():
+            values, value = self.values[name], record.get(name)
+            if value is None:
+                values[local] = fill
+            elif values.ndim == len(local):
+                values[local] = value
+            else:
+                values[local] = fill
                 values[(*local, *(slice(0, n) for n in np.shape(value)))] = value
         self._unsaved[number] = {output.name: record.get(output.name) for output in self._big}
 

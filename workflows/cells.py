@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import traceback
@@ -75,7 +76,7 @@ class Meter:
 
     def __init__(self) -> None:
         # Linux keeps the peak since this write; elsewhere the memory at the end of the cell has to do
-        self._peak = _write("/proc/self/clear_refs", "5")
+        self._peak = _write("/proc/self/clear_refs", b"5")
         self._start = time.perf_counter()
 
     def read(self) -> dict[str, float]:
@@ -128,18 +129,20 @@ def _steady(text: str) -> str:
     return re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", text).encode("utf-8", "replace").decode("utf-8")
 
 
-def _write(path: str, text: str) -> bool:
+def _write(path: str, content: bytes) -> bool:
     try:
-        with open(path, "w") as file:
-            file.write(text)
+        descriptor = os.open(path, os.O_WRONLY)
     except OSError:
         return False
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
     return True
 
 
 def _peak_bytes() -> int | None:
-    with contextlib.suppress(OSError), open("/proc/self/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return None
+    """Return the peak memory of this process as Linux has it."""
+    with open("/proc/self/status", "rb") as file:
+        _, found, rest = file.read().partition(b"VmHWM:")
+    return int(rest.split(maxsplit=1)[0]) * 1024 if found else None
