@@ -24,12 +24,12 @@ def invoke(*arguments):
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], terminal_width=200)
 
 
-def start(*arguments, **environment):
+def start(*arguments):
     """Start `neq` in a process of its own, as a shell would."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return subprocess.Popen(
         [sys.executable, "-m", "workflows.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,7 +177,7 @@ def test_run__second_driver_is_refused(run_copy):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run__stopped_cleanly_and_goes_on(toy_config, tmp_path, number):
     status = tmp_path / "run" / "sweep.zarr" / "status"
-    process = start("run", toy_config, TOY_SECONDS="0.3")
+    process = start("run", toy_config, "--set", "seconds=0.3")
     wait_for(lambda: len(list(status.glob("c.*"))) >= 2)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate(timeout=60)
