@@ -87,12 +87,15 @@ class Observable:
         return score
 
     def _tilted(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> tuple[float, np.ndarray]:
-        matrix = self.matrix(theta, transitions.n_unit)
-        log_normaliser, pair, change = kernels.tilted_moments(
-            *_lists(transitions, forward=forward), matrix, not self.odd
-        )
-        mean = 4.0 * pair - 2.0 * change[:, None]
-        return float(log_normaliser), self.vector(mean - mean.T if self.odd else mean)
+        score = self._score(transitions, theta, forward=forward)
+        top = score.max()
+        weight = np.exp(score - top)
+        total = weight.sum()
+        lists = _lists(transitions, forward=forward)
+        pair, change = kernels.weighted_sums(*lists, weight, transitions.n_unit, not self.odd)
+        mean = (4.0 * pair - 2.0 * change[:, None]) / total
+        log_normaliser = float(top + np.log(total / len(score)))
+        return log_normaliser, self.vector(mean - mean.T if self.odd else mean)
 
 
 OBSERVABLES = {name: Observable(name, odd) for name, odd in (("antisymmetric", True), ("flow", False))}
