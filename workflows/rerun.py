@@ -76,7 +76,7 @@ def refuse_mixing(overrides: list[str] | tuple[str, ...]) -> None:
     >>> refuse_mixing(["cluster.workers=2"])
     >>> refuse_mixing(["seed=2"])
     Traceback (most recent call last):
-    neq.errors.ConfigError: rerun --set seed=2 would mix two studies in one store ...
+    neq.errors.ConfigError: rerun --set seed=2 would mix two studies in one store...
     """
     for text in overrides:
         key = text.partition("=")[0].strip()
