@@ -57,11 +57,11 @@ class Observable:
 
     def score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
         """Return theta.g of every transition (transition,)."""
-        return self._score(transitions, theta, forward=True)
+        return transitions.packed.unpack(self._score(transitions, theta, forward=True))
 
     def reverse_score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
         """Return theta.g of every transition with its two bins exchanged (transition,)."""
-        return self._score(transitions, theta, forward=False)
+        return transitions.packed.unpack(self._score(transitions, theta, forward=False))
 
     def mean(self, transitions: Transitions) -> np.ndarray:
         """Return the mean of g (observable,)."""
@@ -74,7 +74,7 @@ class Observable:
 
     def variance(self, transitions: Transitions) -> np.ndarray:
         """Return the variance of every g (observable,)."""
-        single, both = kernels.change_moments(*_lists(transitions, forward=True), transitions.n_unit)
+        single, both = kernels.change_moments(*transitions.packed.lists, transitions.n_unit)
         if self.odd:
             square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
         else:
@@ -83,18 +83,19 @@ class Observable:
 
     def _score(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> np.ndarray:
         matrix = self.matrix(theta, transitions.n_unit)
-        score: np.ndarray = kernels.scores(*_lists(transitions, forward=forward), matrix, not self.odd)
+        score: np.ndarray = kernels.scores(*transitions.packed.lists, matrix, forward, not self.odd)
         return score
 
     def _tilted(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> tuple[float, np.ndarray]:
         score = self._score(transitions, theta, forward=forward)
         top = score.max()
-        weight = np.exp(score - top)
+        score -= top
+        weight = np.exp(score, out=score)
         total = weight.sum()
-        lists = _lists(transitions, forward=forward)
-        pair, change = kernels.weighted_sums(*lists, weight, transitions.n_unit, not self.odd)
+        lists = transitions.packed.lists
+        pair, change = kernels.weighted_sums(*lists, weight, transitions.n_unit, forward, not self.odd)
         mean = (4.0 * pair - 2.0 * change[:, None]) / total
-        log_normaliser = float(top + np.log(total / len(score)))
+        log_normaliser = float(top + np.log(total / len(weight)))
         return log_normaliser, self.vector(mean - mean.T if self.odd else mean)
 
 
@@ -162,9 +163,3 @@ def objective(
     mean = family.mean(transitions)
     log_normaliser, reverse_mean = family.reverse_tilted(transitions, parameters)
     return float(parameters @ mean - log_normaliser), mean - reverse_mean
-
-
-def _lists(transitions: Transitions, *, forward: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what the kernels read, with the two bins exchanged for the reverse process."""
-    start, stop = (transitions.earlier, transitions.later) if forward else (transitions.later, transitions.earlier)
-    return transitions.row_start, transitions.unit, start, stop

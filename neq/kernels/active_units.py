@@ -52,3 +52,16 @@ def keep_units(row_start, unit, position):
                 new_unit[target] = new
                 target += 1
     return new_start, new_unit
+
+
+@kernel
+def copy_lists(row_start, unit, earlier, later, packed):
+    """Write the active units of the later, then of the earlier bin of each transition into ``packed`` (event,)."""
+    target = 0
+    for t in range(earlier.size):
+        for event in range(row_start[later[t]], row_start[later[t] + 1]):
+            packed[target] = unit[event]
+            target += 1
+        for event in range(row_start[earlier[t]], row_start[earlier[t] + 1]):
+            packed[target] = unit[event]
+            target += 1

@@ -12,7 +12,8 @@ So a transition costs about :math:`n_{start} n_{stop}` additions, n being the nu
 reverse process is the same function with ``start`` and ``stop`` exchanged.
 
 Scores and weighted sums are two passes with the exponential between them: alone, each keeps the processor's pipeline
-full, and numpy's exponential works on whole vectors. Together in one pass they took half as long again.
+full, and numpy's exponential works on whole vectors. The lists are those of :class:`neq.spikes.packing.Packed`: all
+transitions of a group have as many active units, so that no loop's length has to be guessed.
 """
 
 from __future__ import annotations
@@ -23,73 +24,83 @@ from ._jit import inlined, kernel
 
 
 @kernel
-def scores(row_start, unit, start, stop, theta, own):
-    """Return theta.g of every transition (transition,), theta (unit, unit)."""
+def scores(unit, n_later, n_earlier, group_end, theta, forward, own):
+    """Return theta.g of every transition in packed order (transition,), theta (unit, unit)."""
     flat = theta.reshape(-1)
     row_sum = theta.sum(axis=1)
     width = np.uint32(theta.shape[0])
-    score = np.empty(start.size)
-    for t in range(start.size):
-        first, last = row_start[start[t]], row_start[start[t] + 1]
-        first_later, last_later = row_start[stop[t]], row_start[stop[t] + 1]
-        pairs = _sum_block(flat, width, unit, first_later, last_later, first, last)
-        if own:
-            pairs -= _sum_block(flat, width, unit, first, last, first, last)
-        change = 0.0
-        for event in range(first_later, last_later):
-            change += row_sum[unit[event]]
-        for event in range(first, last):
-            change -= row_sum[unit[event]]
-        score[t] = 4.0 * pairs - 2.0 * change
+    score = np.empty(group_end[-1])
+    t, event = 0, 0
+    for group in range(group_end.size):
+        later, earlier = n_later[group], n_earlier[group]
+        while t < group_end[group]:
+            middle, end = event + later, event + later + earlier
+            start, start_end, stop, stop_end = middle, end, event, middle
+            if not forward:
+                start, start_end, stop, stop_end = event, middle, middle, end
+            pairs = _sum_block(flat, width, unit, stop, stop_end, start, start_end)
+            if own:
+                pairs -= _sum_block(flat, width, unit, start, start_end, start, start_end)
+            change = 0.0
+            for active in range(stop, stop_end):
+                change += row_sum[unit[active]]
+            for active in range(start, start_end):
+                change -= row_sum[unit[active]]
+            score[t] = 4.0 * pairs - 2.0 * change
+            t, event = t + 1, end
     return score
 
 
 @kernel
-def weighted_sums(row_start, unit, start, stop, weight, n_unit, own):
-    """Return the weighted sums of pairs (unit, unit) and of changes (unit,) over the transitions.
+def weighted_sums(unit, n_later, n_earlier, group_end, weight, n_unit, forward, own):
+    """Return the weighted sums of pairs (unit, unit) and of changes (unit,); weights in packed order (transition,).
 
     The pairs are :math:`s'_i s_j`, for ``own`` minus :math:`s_i s_j`; the changes are :math:`s'_i - s_i`.
     """
     pair = np.zeros(n_unit * n_unit)
     change = np.zeros(n_unit)
     width = np.uint32(n_unit)
-    for t in range(start.size):
-        first, last = row_start[start[t]], row_start[start[t] + 1]
-        first_later, last_later = row_start[stop[t]], row_start[stop[t] + 1]
-        _add_block(pair, width, unit, first_later, last_later, first, last, weight[t])
-        if own:
-            _add_block(pair, width, unit, first, last, first, last, -weight[t])
-        for event in range(first_later, last_later):
-            change[unit[event]] += weight[t]
-        for event in range(first, last):
-            change[unit[event]] -= weight[t]
+    t, event = 0, 0
+    for group in range(group_end.size):
+        later, earlier = n_later[group], n_earlier[group]
+        while t < group_end[group]:
+            middle, end = event + later, event + later + earlier
+            start, start_end, stop, stop_end = middle, end, event, middle
+            if not forward:
+                start, start_end, stop, stop_end = event, middle, middle, end
+            _add_block(pair, width, unit, stop, stop_end, start, start_end, weight[t])
+            if own:
+                _add_block(pair, width, unit, start, start_end, start, start_end, -weight[t])
+            for active in range(stop, stop_end):
+                change[unit[active]] += weight[t]
+            for active in range(start, start_end):
+                change[unit[active]] -= weight[t]
+            t, event = t + 1, end
     return pair.reshape(n_unit, n_unit), change
 
 
 @kernel
-def change_moments(row_start, unit, start, stop, n_unit):
+def change_moments(unit, n_later, n_earlier, group_end, n_unit):
     """Return how often each unit changed (unit,) and how often each pair did together (unit, unit), per transition."""
     single = np.zeros(n_unit)
     both = np.zeros((n_unit, n_unit))
     changed = np.zeros(n_unit, np.bool_)
-    listed = np.empty(2 * n_unit, np.int64)
-    for t in range(start.size):
-        n_listed = 0
-        for bin_number in (start[t], stop[t]):
-            for event in range(row_start[bin_number], row_start[bin_number + 1]):
-                changed[unit[event]] = not changed[unit[event]]
-                listed[n_listed] = unit[event]
-                n_listed += 1
-        for a in range(n_listed):
-            i = listed[a]
-            if changed[i]:
-                single[i] += 1.0
-                for b in range(n_listed):
-                    if changed[listed[b]]:
-                        both[i, listed[b]] += 1.0
-        for a in range(n_listed):
-            changed[listed[a]] = False
-    return single / start.size, both / start.size
+    t, event = 0, 0
+    for group in range(group_end.size):
+        while t < group_end[group]:
+            end = event + n_later[group] + n_earlier[group]
+            for active in range(event, end):
+                changed[unit[active]] = not changed[unit[active]]
+            for one in range(event, end):
+                if changed[unit[one]]:
+                    single[unit[one]] += 1.0
+                    for other in range(event, end):
+                        if changed[unit[other]]:
+                            both[unit[one], unit[other]] += 1.0
+            for active in range(event, end):
+                changed[unit[active]] = False
+            t, event = t + 1, end
+    return single / group_end[-1], both / group_end[-1]
 
 
 @inlined
@@ -100,7 +111,7 @@ def _sum_block(flat, width, unit, first_row, last_row, first, last):
     """
     one, two = 0.0, 0.0
     for event in range(first_row, last_row):
-        row = unit[event] * width
+        row = np.uint32(unit[event]) * width
         other = first
         while other + 1 < last:
             one += flat[row + unit[other]]
@@ -115,6 +126,6 @@ def _sum_block(flat, width, unit, first_row, last_row, first, last):
 def _add_block(flat, width, unit, first_row, last_row, first, last, weight):
     """Add ``weight`` to the entries of a flat matrix at the rows and the columns of two lists of units."""
     for event in range(first_row, last_row):
-        row = unit[event] * width
+        row = np.uint32(unit[event]) * width
         for other in range(first, last):
             flat[row + unit[other]] += weight

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import EstimationError
 from ..kernels import active_units
+from .packing import Packed, pack
 
 
 @dataclass(frozen=True, eq=False)
 class Transitions:
     """Pairs of bins (earlier, later), kept as lists of active units.
 
-    Build it with :meth:`from_spikes`. All parts of a split share the lists; only the pairs differ.
+    Build it with :meth:`from_spikes`. All parts of a split share the lists; only the pairs differ. A part that is
+    evaluated gets a compact copy of its own lists, see :attr:`packed`.
 
     Parameters
     ----------
@@ -98,6 +101,11 @@ class Transitions:
         if not self.n_transition:
             return float("nan")
         return float(np.mean(np.diff(self.row_start)[self.earlier]))
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The lists in the order in which the kernels read them; made on first use, for this set of pairs alone."""
+        return pack(self.row_start, self.unit, self.earlier, self.later, self.n_unit)
 
     def select_units(self, ix: ArrayLike) -> Transitions:
         """Return the transitions of some units only, in the order of their positions ``ix`` (unit,).
