@@ -16,12 +16,3 @@ def kernel(function: Callable[..., Any]) -> Any:
     cache is not safe on a network file system.
     """
     return numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a helper of kernels into each of them.
-
-    Arrays handed to a compiled function that LLVM does not inline are counted in and out by atomic operations, which
-    costs more than the few additions of one transition.
-    """
-    return numba.njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")(function)

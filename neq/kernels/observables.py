@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import inlined, kernel
+from ._jit import kernel
 
 
 @kernel
@@ -32,22 +32,30 @@ def scores(unit, n_later, n_earlier, group_end, theta, forward, own):
     score = np.empty(group_end[-1])
     t, event = 0, 0
     for group in range(group_end.size):
-        later, earlier = n_later[group], n_earlier[group]
+        step = n_later[group] + n_earlier[group]
+        start, start_end, stop, stop_end = _places(n_later[group], step, forward)
         while t < group_end[group]:
-            middle, end = event + later, event + later + earlier
-            start, start_end, stop, stop_end = middle, end, event, middle
-            if not forward:
-                start, start_end, stop, stop_end = event, middle, middle, end
-            pairs = _sum_block(flat, width, unit, stop, stop_end, start, start_end)
-            if own:
-                pairs -= _sum_block(flat, width, unit, start, start_end, start, start_end)
-            change = 0.0
-            for active in range(stop, stop_end):
-                change += row_sum[unit[active]]
-            for active in range(start, start_end):
-                change -= row_sum[unit[active]]
-            score[t] = 4.0 * pairs - 2.0 * change
-            t, event = t + 1, end
+            first, last = event + start, event + start_end
+            # two sums, so that an addition need not wait for the one before
+            one, two, change = 0.0, 0.0, 0.0
+            for later in range(event + stop, event + stop_end):
+                row = np.uint32(unit[later]) * width
+                change += row_sum[unit[later]]
+                earlier = first
+                while earlier + 1 < last:
+                    one += flat[row + unit[earlier]]
+                    two += flat[row + unit[earlier + 1]]
+                    earlier += 2
+                if earlier < last:
+                    one += flat[row + unit[earlier]]
+            for earlier in range(first, last):
+                change -= row_sum[unit[earlier]]
+                if own:
+                    row = np.uint32(unit[earlier]) * width
+                    for other in range(first, last):
+                        one -= flat[row + unit[other]]
+            score[t] = 4.0 * (one + two) - 2.0 * change
+            t, event = t + 1, event + step
     return score
 
 
@@ -62,20 +70,23 @@ def weighted_sums(unit, n_later, n_earlier, group_end, weight, n_unit, forward, 
     width = np.uint32(n_unit)
     t, event = 0, 0
     for group in range(group_end.size):
-        later, earlier = n_later[group], n_earlier[group]
+        step = n_later[group] + n_earlier[group]
+        start, start_end, stop, stop_end = _places(n_later[group], step, forward)
         while t < group_end[group]:
-            middle, end = event + later, event + later + earlier
-            start, start_end, stop, stop_end = middle, end, event, middle
-            if not forward:
-                start, start_end, stop, stop_end = event, middle, middle, end
-            _add_block(pair, width, unit, stop, stop_end, start, start_end, weight[t])
-            if own:
-                _add_block(pair, width, unit, start, start_end, start, start_end, -weight[t])
-            for active in range(stop, stop_end):
-                change[unit[active]] += weight[t]
-            for active in range(start, start_end):
-                change[unit[active]] -= weight[t]
-            t, event = t + 1, end
+            first, last = event + start, event + start_end
+            share = weight[t]
+            for later in range(event + stop, event + stop_end):
+                row = np.uint32(unit[later]) * width
+                change[unit[later]] += share
+                for earlier in range(first, last):
+                    pair[row + unit[earlier]] += share
+            for earlier in range(first, last):
+                change[unit[earlier]] -= share
+                if own:
+                    row = np.uint32(unit[earlier]) * width
+                    for other in range(first, last):
+                        pair[row + unit[other]] -= share
+            t, event = t + 1, event + step
     return pair.reshape(n_unit, n_unit), change
 
 
@@ -103,29 +114,9 @@ def change_moments(unit, n_later, n_earlier, group_end, n_unit):
     return single / group_end[-1], both / group_end[-1]
 
 
-@inlined
-def _sum_block(flat, width, unit, first_row, last_row, first, last):
-    """Return the sum of a flat matrix over the rows and the columns of two lists of units.
-
-    Two sums at a time, so that an addition need not wait for the one before.
-    """
-    one, two = 0.0, 0.0
-    for event in range(first_row, last_row):
-        row = np.uint32(unit[event]) * width
-        other = first
-        while other + 1 < last:
-            one += flat[row + unit[other]]
-            two += flat[row + unit[other + 1]]
-            other += 2
-        if other < last:
-            one += flat[row + unit[other]]
-    return one + two
-
-
-@inlined
-def _add_block(flat, width, unit, first_row, last_row, first, last, weight):
-    """Add ``weight`` to the entries of a flat matrix at the rows and the columns of two lists of units."""
-    for event in range(first_row, last_row):
-        row = np.uint32(unit[event]) * width
-        for other in range(first, last):
-            flat[row + unit[other]] += weight
+@kernel
+def _places(n_later, n_both, forward):
+    """Return where a transition's ``start`` units begin and end in its list, and where its ``stop`` units do."""
+    if forward:
+        return n_later, n_both, 0, n_later
+    return 0, n_later, n_later, n_both
