@@ -15,7 +15,8 @@ from pathlib import Path
 
 import toy_study
 
-from workflows import engine, layout, lease, owners, task
+from workflows import engine, layout, lease
+from workflows.blocks import owners, task
 
 
 def drive(folder, keys):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from neq import seeds
 from neq.errors import ImpossibleError
-from workflows import flush, task
+from workflows.blocks import flush, task
 from workflows.config import RunConfig
 from workflows.studies.base import Axis, Output, Prepared, Source, Study
 

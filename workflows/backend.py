@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from neq.errors import ConfigError
-
-from .config import ClusterConfig
+from workflows.config import ClusterConfig
 
 if TYPE_CHECKING:
     import distributed

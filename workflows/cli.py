@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_config import ConfigFile, Debug, Overrides, config_app
-from .guard import EXIT_FAILED, end_cleanly, guarded
+from workflows.cli_config import ConfigFile, Debug, Overrides, config_app
+from workflows.guard import EXIT_FAILED, end_cleanly, guarded
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,7 +69,7 @@ def run(
     neq run configs/recording.yaml --set recordings.path=my.npz --set results=results/my
     """
     from workflows import config as run_config
-    from workflows import pipeline
+    from workflows.commands import pipeline
 
     extra = [f"cluster.profile={cluster}"] if cluster is not None else []
     extra += [f"cluster.workers={workers}"] if workers is not None else []
@@ -94,8 +94,8 @@ def plan(
     neq plan configs/s1.yaml --seconds 120 --set repetitions=100
     """
     from workflows import config as run_config
-    from workflows import plan as planning
-    from workflows import plan_text
+    from workflows.commands import plan as planning
+    from workflows.commands import plan_text
     from workflows.progress import Meter
 
     console = _console()
@@ -117,7 +117,7 @@ def status(
     neq status results/demo
     neq status results/demo --watch
     """
-    from workflows import status as states
+    from workflows.commands import status as states
 
     if watch:
         states.watch(run, _console())
@@ -143,7 +143,7 @@ def rerun(
     neq rerun results/demo --where "status == 'failed' and session == 's1'"
     neq rerun results/demo --where "size == 'all' and entropy_production is nan" --set cluster.workers=1
     """
-    from workflows import rerun as again
+    from workflows.commands import rerun as again
 
     return again.rerun(run, _console(), failed, where, override).exit_code
 
@@ -164,8 +164,8 @@ def verify(
     neq verify results/demo
     neq verify results/demo --cells 100 --where "size == 'all'"
     """
-    from workflows import verify as verification
-    from workflows import verify_text
+    from workflows.commands import verify as verification
+    from workflows.commands import verify_text
     from workflows.progress import Meter
 
     console = _console()
@@ -189,8 +189,8 @@ def doctor(
     neq doctor
     neq doctor results/demo
     """
-    from workflows import doctor as examination
-    from workflows import environment, finding
+    from workflows.commands import doctor as examination
+    from workflows.commands import environment, finding
     from workflows.progress import Meter
 
     console = _console()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .guard import guarded
+from workflows.guard import guarded
 
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check or show a config.")
 

@@ -10,8 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo
 
 from neq.errors import ConfigError
-
-from . import config_problems, studies, yaml_text
+from workflows import config_problems, studies, yaml_text
 
 NOT_SCIENCE = ("results", "cluster", "sweep", "figures")
 """Keys that cannot change a cell's number."""

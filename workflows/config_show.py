@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import yaml_text
-from .config import RunConfig
+from workflows import yaml_text
+from workflows.config import RunConfig
 
 _WIDTH = 46
 """Column where the comments start."""

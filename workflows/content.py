@@ -14,8 +14,7 @@ import xarray as xr
 
 from neq.errors import RecordingError
 from neq.spikes.recording import Recording
-
-from . import staging
+from workflows import staging
 
 
 def of_json(value: Any) -> str:

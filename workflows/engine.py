@@ -15,8 +15,9 @@ import numpy as np
 
 from neq.errors import ChunkError, SweepError
 from workflows import config as run_config
-from workflows import layout, owners, reset, store, task
-from workflows.dispatch import Dispatch
+from workflows import layout, store
+from workflows.blocks import owners, reset, task
+from workflows.blocks.dispatch import Dispatch
 from workflows.grid import Grid
 from workflows.lease import Lease
 from workflows.reconcile import reconcile

@@ -17,8 +17,7 @@ from neq.errors import StoreError
 from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
 from neq.variables import SPIKES_VARIABLES
-
-from . import content, staging
+from workflows import content, staging
 
 FORMAT = 1
 """Raised when the layout of the store or the meaning of what is in it changes."""

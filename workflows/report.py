@@ -13,8 +13,8 @@ import jinja2
 import numpy as np
 import xarray as xr
 
-from . import provenance, reduce, report_tables, store
-from .studies.base import Study
+from workflows import provenance, reduce, report_tables, store
+from workflows.studies.base import Study
 
 NAME = "report.html"
 TEMPLATE = "report.html.jinja"

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from neq.errors import ConfigError
-
-from . import config as run_config
-from .reduce import FOLDER as FIGURES
-from .reduce import INDEX
-from .store import STORE_NAME, problems
+from workflows import config as run_config
+from workflows.reduce import FOLDER as FIGURES
+from workflows.reduce import INDEX
+from workflows.store import STORE_NAME, problems
 
 CONFIG_NAME = "config.yaml"
 REPORT_NAME = "report.html"

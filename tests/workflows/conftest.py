@@ -27,7 +27,8 @@ def finished_run(tmp_path_factory):
 
     from rich.console import Console
 
-    from workflows import config, pipeline
+    from workflows import config
+    from workflows.commands import pipeline
 
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "toy.yaml"

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import neq
-from workflows import cli, layout, lease, pipeline
+from workflows import cli, layout, lease
+from workflows.commands import pipeline
 from workflows.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ import pytest
 
 from cluster import local
 from neq.errors import ChunkError, LeaseLostError, StoreError, SweepError
-from workflows import dispatch, engine, layout, lease, store
+from workflows import engine, layout, lease, store
+from workflows.blocks import dispatch
 from workflows.grid import Grid
 from workflows.store import Store
 

@@ -14,7 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from workflows import engine, layout, lease, owners
+from workflows import engine, layout, lease
+from workflows.blocks import owners
 from workflows.store import Store
 
 ROOT = Path(__file__).parents[2]

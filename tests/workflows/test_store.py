@@ -7,8 +7,9 @@ import xarray as xr
 import zarr
 
 from neq.errors import ChunkError, StoreError, StudyMismatchError
-from workflows import layout, owners, reset, store, task
+from workflows import layout, store
 from workflows import lease as leases
+from workflows.blocks import owners, reset, task
 from workflows.grid import Grid
 from workflows.reconcile import reconcile
 from workflows.store import Store

@@ -11,8 +11,8 @@ import zarr
 from zarr.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
 
+from workflows.blocks.owners import STARTED
 from workflows.grid import Region
-from workflows.owners import STARTED
 from workflows.store import Store
 
 _GONE = (errno.ENOENT, errno.ESTALE)

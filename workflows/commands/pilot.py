@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from . import layout
-from .cells import quiet, run_cell
-from .grid import SIZE, Grid, Index
-from .studies.base import Cell, Prepared, Study
+from workflows import layout
+from workflows.blocks.cells import quiet, run_cell
+from workflows.grid import SIZE, Grid, Index
+from workflows.studies.base import Cell, Prepared, Study
 
 MOST_CELLS = 12
 _STEPS = (0.618, 0.755, 0.820, 0.857, 0.881, 0.898, 0.911)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflows import cells, layout, owners
-from workflows.block import BlockValues
-from workflows.flush import Encoder, Fence
+from workflows import layout
+from workflows.blocks import cells, owners
+from workflows.blocks.block import BlockValues
+from workflows.blocks.flush import Encoder, Fence
 from workflows.lease import Lease
 from workflows.store import Store, drop_consolidated, problems
 from workflows.studies.base import Prepared

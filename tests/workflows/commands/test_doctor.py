@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from workflows import damage, doctor, environment, layout, lease, owners, pipeline, run_folder, where
-from workflows.finding import OK, PROBLEM, shell
+from workflows import layout, lease, run_folder
+from workflows.blocks import owners
+from workflows.commands import damage, doctor, environment, pipeline, where
+from workflows.commands.finding import OK, PROBLEM, shell
 from workflows.store import Store
 
 

@@ -15,10 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from . import engine, layout, lease, owners
-from .grid import Grid, shown_label
-from .progress import duration
-from .store import STORE_NAME, Store
+from workflows import engine, layout, lease
+from workflows.blocks import owners
+from workflows.grid import Grid, shown_label
+from workflows.progress import duration
+from workflows.store import STORE_NAME, Store
 
 RUNNING = "running"
 STATES = ("ok", "failed", "impossible", "not_needed", RUNNING, "pending")

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import psutil
 
-from . import config as run_config
-from . import disk_use, layout, pilot, studies, task
-from .grid import REPETITION, Blocks, Grid, Index, stored_label
-from .store import STORE_NAME, Store
-from .studies.base import Cell, Prepared, Source, Study
+from workflows import config as run_config
+from workflows import layout, studies
+from workflows.blocks import task
+from workflows.commands import disk_use, pilot
+from workflows.grid import REPETITION, Blocks, Grid, Index, stored_label
+from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Cell, Prepared, Source, Study
 
 MOST_SOURCES = 3
 MOST_GROUPS = 100_000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from workflows import layout
-from workflows.flush import Encoder, Fence
+from workflows.blocks.flush import Encoder, Fence
 from workflows.grid import Index, Region, block_index
 from workflows.store import Store, damaged
 from workflows.studies.base import Output

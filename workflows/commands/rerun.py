@@ -8,13 +8,14 @@ import numpy as np
 from rich.console import Console
 
 from neq.errors import ConfigError
-
-from . import engine, layout, pipeline, reset, where
-from .lease import Lease
-from .progress import say
-from .run_folder import load_run
-from .store import STORE_NAME, Store
-from .studies.base import Study
+from workflows import engine, layout
+from workflows.blocks import reset
+from workflows.commands import pipeline, where
+from workflows.lease import Lease
+from workflows.progress import say
+from workflows.run_folder import load_run
+from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Study
 
 MAY_CHANGE = ("cluster", "sweep.deaths")
 """Keys that say how cells are computed and never what comes out of them."""

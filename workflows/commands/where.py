@@ -17,11 +17,10 @@ import numpy as np
 
 from neq.errors import ConfigError
 from neq.variables import QUALITY_FLAGS
-
-from . import layout
-from .config_problems import nearest
-from .grid import ALL, SIZE, stored_label
-from .store import Store
+from workflows import layout
+from workflows.config_problems import nearest
+from workflows.grid import ALL, SIZE, stored_label
+from workflows.store import Store
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,

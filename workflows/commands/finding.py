@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .progress import say
+from workflows.progress import say
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 

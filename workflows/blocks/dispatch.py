@@ -15,8 +15,9 @@ import distributed
 import numpy as np
 
 from neq.errors import LeaseLostError, StoreError, SweepError
-from workflows import layout, owners, task
-from workflows.blame import Blame
+from workflows import layout
+from workflows.blocks import owners, task
+from workflows.blocks.blame import Blame
 from workflows.grid import REPETITION, SIZE, shown_label
 from workflows.lease import Lease
 from workflows.store import Store, problems

@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .progress import say
-from .summary_text import cell_text
-from .verify import RELATIVE, Verdict
+from workflows.commands.summary_text import cell_text
+from workflows.commands.verify import RELATIVE, Verdict
+from workflows.progress import say
 
 MOST_ROWS = 50
 

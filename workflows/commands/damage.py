@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from neq.errors import StoreError
-
-from . import layout
-from .grid import SIZE, shown_label
-from .store import Store
+from workflows import layout
+from workflows.grid import SIZE, shown_label
+from workflows.store import Store
 
 
 @dataclass(frozen=True)

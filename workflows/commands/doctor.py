@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from neq.errors import NeqError, StoreError
-
-from . import damage, environment, ingest, layout, lease, owners, provenance, staging
-from .finding import NOTE, OK, PROBLEM, Finding, shell
-from .run_folder import CONFIG_NAME, is_stale, known_sources, sources_changed
-from .store import STORE_NAME, Store, plain, settings_hash
-from .studies.base import Prepared
-from .summary_text import cell_text
+from workflows import ingest, layout, lease, provenance, staging
+from workflows.blocks import owners
+from workflows.commands import damage, environment
+from workflows.commands.finding import NOTE, OK, PROBLEM, Finding, shell
+from workflows.commands.summary_text import cell_text
+from workflows.run_folder import CONFIG_NAME, is_stale, known_sources, sources_changed
+from workflows.store import STORE_NAME, Store, plain, settings_hash
+from workflows.studies.base import Prepared
 
 Progress = Callable[[int, int], Any]
 

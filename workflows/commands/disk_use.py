@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import layout
-from .grid import Blocks, Grid
-from .studies.base import Output, Prepared, Study
+from workflows import layout
+from workflows.grid import Blocks, Grid
+from workflows.studies.base import Output, Prepared, Study
 
 _FILE_BYTES = 4096
 _TEXT_BYTES = 24

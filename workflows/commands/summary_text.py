@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from . import layout
-from .grid import shown_label
-from .progress import duration, say
-from .store import STORE_NAME, Store
-
-if TYPE_CHECKING:
-    from .pipeline import Outcome
+from workflows import layout
+from workflows.grid import shown_label
+from workflows.progress import duration, say
+from workflows.store import STORE_NAME, Store
 
 MOST_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    run_folder
+        Where everything lies.
+    counts
+        Cells of the config by state.
+    n_computed
+        Cells this run computed.
+    seconds
+        Time it took.
+    """
+
+    run_folder: Path
+    counts: dict[str, int]
+    n_computed: int
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every cell is ok, impossible or not needed, else 1."""
+        return int(bool(self.counts["failed"] or self.counts["pending"]))
 
 
 def tell(outcome: Outcome, console: Console) -> None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from neq.errors import LeaseLostError
-from workflows import layout, owners, store, task
-from workflows.cells import Meter, run_cell
+from workflows import layout, store
+from workflows.blocks import owners, task
+from workflows.blocks.cells import Meter, run_cell
 from workflows.grid import Grid
 from workflows.store import Store
 from workflows.studies.base import Output

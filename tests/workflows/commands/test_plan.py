@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import toy_study
 
-from workflows import layout, pilot, plan, store
+from workflows import layout, store
+from workflows.commands import pilot, plan
 from workflows.grid import Grid
 from workflows.studies.base import Axis
 

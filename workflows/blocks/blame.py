@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from workflows import layout, owners
+from workflows import layout
+from workflows.blocks import owners
 from workflows.store import Store
 
 

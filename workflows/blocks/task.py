@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from neq.errors import ChunkError, StoreError
-from workflows import cells as cell_work
-from workflows import config, layout, owners, studies
-from workflows.block import BlockValues
-from workflows.flush import ClaimedError, Encoder, Fence, FencedError
+from workflows import config, layout, studies
+from workflows.blocks import cells as cell_work
+from workflows.blocks import owners
+from workflows.blocks.block import BlockValues
+from workflows.blocks.flush import ClaimedError, Encoder, Fence, FencedError
 from workflows.store import STORE_NAME, Store, write_problem
 from workflows.studies.base import Prepared, Source, Study
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neq.errors import ConfigError
-from workflows import where
+from workflows.commands import where
 
 STATUS = np.array(["ok", "failed", "pending", "ok", "impossible", "failed"]).reshape(2, 3)
 VALUE = np.array([0.1, np.nan, np.nan, 0.4, np.nan, -0.5]).reshape(2, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neq.errors import ConfigError, StudyMismatchError
-from workflows import verify
+from workflows.commands import verify
 from workflows.store import Store
 
 

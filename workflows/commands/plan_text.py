@@ -6,10 +6,10 @@ import math
 
 from rich.console import Console
 
-from .grid import shown_label
-from .plan import Plan
-from .progress import duration, say
-from .summary_text import cell_text
+from workflows.commands.plan import Plan
+from workflows.commands.summary_text import cell_text
+from workflows.grid import shown_label
+from workflows.progress import duration, say
 
 LONG_BLOCK_SECONDS = 1800.0
 

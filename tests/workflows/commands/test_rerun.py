@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from neq.errors import ConfigError, LeaseHeldError
-from workflows import layout, lease, rerun
+from workflows import layout, lease
+from workflows.commands import rerun
 from workflows.store import Store
 
 

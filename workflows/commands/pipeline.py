@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,46 +13,20 @@ import numpy as np
 from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
-
-from . import backend, damage, layout, provenance, studies, summary_text
-from . import config as run_config
-from .grid import Grid
-from .lease import Lease, acquire
-from .plan import status_on
-from .progress import Meter, say
-from .run_folder import is_stale, sources_changed, write_config
-from .store import STORE_NAME, Store
-from .studies.base import Prepared, Study
+from workflows import backend, layout, provenance, studies
+from workflows import config as run_config
+from workflows.commands import damage
+from workflows.commands.plan import status_on
+from workflows.commands.summary_text import Outcome, tell
+from workflows.grid import Grid
+from workflows.lease import Lease, acquire
+from workflows.progress import Meter, say
+from workflows.run_folder import is_stale, sources_changed, write_config
+from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Prepared, Study
 
 if TYPE_CHECKING:
     import distributed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Parameters
-    ----------
-    run_folder
-        Where everything lies.
-    counts
-        Cells of the config by state.
-    n_computed
-        Cells this run computed.
-    seconds
-        Time it took.
-    """
-
-    run_folder: Path
-    counts: dict[str, int]
-    n_computed: int
-    seconds: float
-
-    @property
-    def exit_code(self) -> int:
-        """0 where every cell is ok, impossible or not needed, else 1."""
-        return int(bool(self.counts["failed"] or self.counts["pending"]))
 
 
 def run(
@@ -84,7 +58,7 @@ def run(
             counts, computed = _compute(config, study, lease, console, prepare)
         outcome = Outcome(folder, counts, computed, time.monotonic() - start)
     draw(folder, study, console, again=bool(outcome.n_computed))
-    summary_text.tell(outcome, console)
+    tell(outcome, console)
     return outcome
 
 
@@ -118,7 +92,7 @@ def draw(run_folder: Path, study: Study, console: Console, again: bool = True) -
     """Make figures and report; with ``again`` False only where they are missing or older than the store."""
     if not again and not is_stale(run_folder):
         return
-    from . import reduce, report
+    from workflows import reduce, report
 
     say(console, "reduce, figures, report")
     reduce.make_figures(run_folder, study)
@@ -133,7 +107,7 @@ def _compute(
     prepare: Callable[[Store, Study, Lease], Any] | None,
 ) -> tuple[dict[str, int], int]:
     """Ingest and sweep on a cluster, with the run's file written before and after."""
-    from . import engine
+    from workflows import engine
 
     folder = config.run_folder
     run = provenance.new_id()
@@ -157,7 +131,7 @@ def _compute(
 
 def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path, console: Console) -> list[Prepared]:
     """Prepare the sources; a run of which none can be read stops here, before there is a store."""
-    from . import engine
+    from workflows import engine
 
     if not study.sources():
         return []

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from . import provenance
-from .config import data_folder
-from .finding import NOTE, OK, PROBLEM, Finding
-from .plan import cores
+from workflows import provenance
+from workflows.commands.finding import NOTE, OK, PROBLEM, Finding
+from workflows.commands.plan import cores
+from workflows.config import data_folder
 
 LEAST_FREE = 2**30
 

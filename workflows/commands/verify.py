@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from neq.errors import ConfigError, StudyMismatchError
-
-from . import backend, cells, layout, provenance, task, where
-from .config import ClusterConfig
-from .grid import Index
-from .reset import INGEST_ERROR
-from .store import STORE_NAME, Store, plain, settings_hash
+from workflows import backend, layout, provenance
+from workflows.blocks import cells, task
+from workflows.blocks.reset import INGEST_ERROR
+from workflows.commands import where
+from workflows.config import ClusterConfig
+from workflows.grid import Index
+from workflows.store import STORE_NAME, Store, plain, settings_hash
 
 RELATIVE = 1e-9
 """How closely numbers must agree where the CPU or a numeric library is another."""

@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console
 
 from neq.errors import StoreError
-from workflows import layout, lease, owners, status
+from workflows import layout, lease
+from workflows.blocks import owners
+from workflows.commands import status
 from workflows.store import Store
 
 
