@@ -21,7 +21,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import toy_study  # noqa: E402
 
 from cluster import local  # noqa: E402
-from workflows import dispatch, engine, layout, lease  # noqa: E402
+from workflows import engine, layout, lease  # noqa: E402
+from workflows.blocks import dispatch  # noqa: E402
 from workflows.store import Store  # noqa: E402
 
 
@@ -86,7 +87,7 @@ def _sweep(study: toy_study.Toy, workers: int) -> tuple[float, Store]:
 
 def _warm() -> None:
     """Import on a worker what a task needs."""
-    import workflows.task  # noqa: F401
+    import workflows.blocks.task  # noqa: F401
 
 
 def _peak_mib() -> float:
