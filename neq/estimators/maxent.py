@@ -196,28 +196,20 @@ def _judge(
     reverse = family.reverse_score(test, path.theta)
     length = uncertainty.block_length(score, len(transitions.row_start) - 1)
     blocks = uncertainty.block_scores(score[split.test], reverse, uncertainty.time_blocks(test, length))
-    raw = blocks.objective
     interval, deviation, reason = _interval(blocks, estimator.n_draw, rng)
     tail = uncertainty.tail_weight(reverse)
-    evidence = path.validation > 0
     cap = float(np.log(test.n_transition))
-    value = min(raw, cap) if evidence else 0.0
+    value = min(blocks.objective, cap) if path.validation > 0 else 0.0
     half = np.nan if theta_half is None else min(score_mean(family, test, theta_half, family.mean(test)), cap)
-    flags = {
-        "capped": evidence and raw > cap,
-        "tail_limited": tail.effective_sample_size < MIN_EFFECTIVE_SAMPLE,
-        "no_evidence": not evidence,
-        "data_limited": not evidence or abs(value - half) > max(RELATIVE_CHANGE * abs(value), deviation),
-    }
     return MaxEntResult(
         entropy_production=value,
-        entropy_production_uncapped=raw,
+        entropy_production_uncapped=blocks.objective,
         entropy_production_train=score_mean(family, train, path.theta, family.mean(train)),
         entropy_production_half=half,
         interval=interval,
         n_interval_block=blocks.n_block,
         p_value=uncertainty.reversal_p_value(blocks, estimator.n_draw, rng) if estimator.n_draw else np.nan,
-        quality=frozenset(name for name, holds in flags.items() if holds),
+        quality=_doubts(path, blocks.objective, value, half, cap, deviation, tail),
         theta=path.theta,
         observable=family.name,
         n_unit=transitions.n_unit,
@@ -232,6 +224,26 @@ def _judge(
         bias=tail.bias,
         reason=reason,
     )
+
+
+def _doubts(
+    path: PathFit,
+    raw: float,
+    value: float,
+    half: float,
+    cap: float,
+    deviation: float,
+    tail: uncertainty.TailWeight,
+) -> frozenset[str]:
+    """Return the names of the reasons to doubt a value; half is NaN where it was not asked for."""
+    evidence = path.validation > 0
+    flags = {
+        "capped": evidence and raw > cap,
+        "tail_limited": tail.effective_sample_size < MIN_EFFECTIVE_SAMPLE,
+        "no_evidence": not evidence,
+        "data_limited": not evidence or abs(value - half) > max(RELATIVE_CHANGE * abs(value), deviation),
+    }
+    return frozenset(name for name, holds in flags.items() if holds)
 
 
 def _interval(
