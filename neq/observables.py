@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,12 +49,12 @@ class Observable:
         if not self.odd:
             return np.ascontiguousarray(theta, dtype=float).reshape(n_unit, n_unit)
         matrix = np.zeros((n_unit, n_unit))
-        matrix[np.triu_indices(n_unit, 1)] = theta
+        matrix[_upper_triangle(n_unit)] = theta
         return matrix - matrix.T
 
     def vector(self, matrix: np.ndarray) -> np.ndarray:
         """Return the independent entries of a matrix (unit, unit) as a vector (observable,)."""
-        return matrix[np.triu_indices(len(matrix), 1)] if self.odd else matrix.reshape(-1).copy()
+        return matrix[_upper_triangle(len(matrix))] if self.odd else matrix.reshape(-1).copy()
 
     def score(self, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
         """Return theta.g of every transition (transition,)."""
@@ -163,3 +164,9 @@ def objective(
     mean = family.mean(transitions)
     log_normaliser, reverse_mean = family.reverse_tilted(transitions, parameters)
     return float(parameters @ mean - log_normaliser), mean - reverse_mean
+
+
+@lru_cache(maxsize=16)
+def _upper_triangle(n_unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places (row, column) of the upper triangle, row by row; asked for at every evaluation."""
+    return np.triu_indices(n_unit, 1)

@@ -68,6 +68,7 @@ SPIKES_VARIABLES: dict[str, Variable] = {
     for variable in (
         Variable("spikes", "1", "unit fired in bin", "True where the unit fired at least once in the bin"),
         Variable("condition_mask", "1", "bin belongs to condition", "True where an epoch of it holds the bin whole"),
+        Variable("activity", "1", "share of the condition's bins in which the unit fired"),
         Variable("time", "s", "left edge of bin"),
         Variable("trial", "", "trial of bin", "-1: no trial"),
         Variable("segment", "", "run of bins without a break", "no transition crosses a change of this number"),

@@ -80,14 +80,26 @@ class _Walk:
         self.mean_validation = observable.mean(validation)
         self.ridge = np.nan
         self.best_theta, self.best_validation, self.best_ridge = np.zeros_like(scale), -np.inf, np.nan
+        self.n_evaluation = 0
+        self._last: tuple[np.ndarray, float, np.ndarray] | None = None
 
     def loss(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the regularised training objective, and its gradient, in scaled parameters y (observable,)."""
-        theta = y * self.scale
-        log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
-        value = theta @ self.mean - log_normaliser
-        gradient = (self.mean - reverse_mean) * self.scale
+        value, gradient = self._objective(y)
         return self.ridge / 2 * float(y @ y) - value, self.ridge * y - gradient
+
+    def _objective(self, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the training objective and its gradient; the point asked for last is remembered.
+
+        The next ridge starts where the one before it ended: only its ridge is new, not its objective.
+        """
+        if self._last is None or not np.array_equal(self._last[0], y):
+            theta = y * self.scale
+            log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
+            value = float(theta @ self.mean - log_normaliser)
+            self._last = y.copy(), value, (self.mean - reverse_mean) * self.scale
+            self.n_evaluation += 1
+        return self._last[1], self._last[2]
 
     def keep(self, y: np.ndarray) -> None:
         """Score one iterate on validation data and remember it if it is the best."""
@@ -110,18 +122,19 @@ def fit_path(
     options = options or PathOptions()
     walk = _Walk(observable, train, validation, _scale(observable, train))
     y = np.zeros_like(walk.scale)
-    walk.ridge, unimproved, n_iteration, n_evaluation = options.first, 0, 0, 0
+    walk.ridge, unimproved, n_iteration = options.first, 0, 0
     while walk.ridge >= options.last and unimproved < options.patience:
         before = walk.best_validation
         fit = optimize.minimize(
             walk.loss, y, jac=True, method="L-BFGS-B", callback=walk.keep, options={"maxiter": options.max_iteration}
         )
         y = fit.x
-        n_iteration, n_evaluation = n_iteration + fit.nit, n_evaluation + fit.nfev
+        n_iteration += fit.nit
         unimproved = 0 if walk.best_validation > before else unimproved + 1
         walk.ridge /= options.ratio
     turned = unimproved >= options.patience
-    return PathFit(walk.best_theta, walk.best_validation, walk.best_ridge, n_iteration, n_evaluation, turned)
+    best = walk.best_theta, walk.best_validation, walk.best_ridge
+    return PathFit(*best, n_iteration, walk.n_evaluation, turned)
 
 
 def _scale(observable: Observable, train: Transitions) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,13 @@ class BinnedSpikes:
         """Share of each unit's spikes that a boolean bin cannot hold because it has one already (unit,)."""
         return 1.0 - np.diff(self.offsets) / np.maximum(self.spike_count, 1) - (self.spike_count == 0)
 
+    @property
+    def activity(self) -> np.ndarray:
+        """Share of the bins of each condition in which each unit fired (condition, unit)."""
+        parts = [self.rows[first:last] for first, last in pairwise(self.offsets.tolist())]
+        count = [[np.count_nonzero(mask[part]) for part in parts] for mask in self.grid.condition_mask]
+        return np.array(count) / self.grid.condition_mask.sum(axis=1, keepdims=True)
+
     def blocks(self, n_bin: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the first bin and the boolean matrix (bin, unit) of every ``n_bin`` bins; the last may be shorter.
 
@@ -73,7 +81,7 @@ class BinnedSpikes:
             "spike_count": ("unit", spike_count),
             "collision_share": ("unit", self.collision_share),
         }
-        taken = {*coords, "bin", "spikes", "condition_mask"}
+        taken = {*coords, "bin", "spikes", "condition_mask", "activity"}
         for name in units.columns:
             column = units[name].to_numpy()
             coords[f"unit_{name}" if name in taken else name] = ("unit", _plain(column))
@@ -84,8 +92,11 @@ class BinnedSpikes:
             "collision_share": float(lost),
             "source": json.dumps(self.recording.source, sort_keys=True),
         }
-        mask = {"condition_mask": (("condition", "bin"), grid.condition_mask)}
-        return annotate(xr.Dataset(mask, coords=coords, attrs=attrs), SPIKES_VARIABLES)
+        per_condition = {
+            "condition_mask": (("condition", "bin"), grid.condition_mask),
+            "activity": (("condition", "unit"), self.activity),
+        }
+        return annotate(xr.Dataset(per_condition, coords=coords, attrs=attrs), SPIKES_VARIABLES)
 
 
 def bin_spikes(recording: Recording, bin_size: float = 0.01) -> xr.Dataset:
@@ -105,8 +116,9 @@ def bin_spikes(recording: Recording, bin_size: float = 0.01) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``spikes`` (bin, unit) bool and ``condition_mask`` (condition, bin) bool; on bin ``time`` (left edge, s),
-        ``trial``, ``segment``; on unit the unit table, ``spike_count`` and ``collision_share``.
+        ``spikes`` (bin, unit) bool, ``condition_mask`` (condition, bin) bool and ``activity`` (condition, unit); on bin
+        ``time`` (left edge, s), ``trial``, ``segment``; on unit the unit table, ``spike_count`` and
+        ``collision_share``.
 
     Raises
     ------

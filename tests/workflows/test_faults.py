@@ -124,7 +124,7 @@ def test_kills__drivers_and_dask_workers(tmp_path, uninterrupted, n_kill):
 STOPPED = """
 import json, os, sys
 import toy_study
-from workflows import task
+from workflows.blocks import task
 for pair in sys.argv[2:]:
     if not os.fork():
         result = task.run_block(sys.argv[1], *pair.split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +60,14 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     SelectionError
         No unit is left.
     """
-    spikes, activity, eligible = _open_session(path, selection)
+    spikes = ingest.open_spikes(path, lazy=True)
     names = spikes["condition"].values.tolist()
     if condition not in names:
         raise ImpossibleError(f"the session has no condition {condition!r}; it has {', '.join(names)}")
+    activity = spikes["activity"].values
+    eligible = eligible_units(spikes, activity, Selection(**json.loads(selection)))
     bins = np.flatnonzero(spikes["condition_mask"].values[names.index(condition)])
-    array = np.concatenate([block[:, eligible] for block in _blocks(spikes)])[bins]
+    array = _load(spikes["spikes"], bins, eligible)
     segment = spikes["segment"].values[bins]
     # Bins of another condition between two of this one are a gap even where the segment number is the same.
     border = (np.diff(segment) != 0) | (np.diff(bins) > 1)
@@ -80,20 +81,11 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     )
 
 
-@functools.lru_cache(maxsize=2)
-def _open_session(path: Path, selection: str) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
-    """Return the spikes, the activity (condition, unit) and the positions of the eligible units."""
-    spikes = ingest.open_spikes(path, lazy=True)
-    mask = spikes["condition_mask"].values
-    first, count = 0, np.zeros((mask.shape[0], spikes.sizes["unit"]))
-    for block in _blocks(spikes):
-        count += mask[:, first : first + len(block)].astype(np.float32) @ block.astype(np.float32)
-        first += len(block)
-    activity = count / mask.sum(axis=1, keepdims=True)
-    return spikes, activity, eligible_units(spikes, activity, Selection(**json.loads(selection)))
-
-
-def _blocks(spikes: xr.Dataset) -> Iterator[np.ndarray]:
-    """Yield the spikes (bin, unit) in stretches of bins."""
-    for first in range(0, spikes.sizes["bin"], BINS_AT_ONCE):
-        yield spikes["spikes"][first : first + BINS_AT_ONCE].values
+def _load(spikes: xr.DataArray, bins: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the spikes (bin, unit) of some bins and units, reading a stretch of bins at a time."""
+    array = np.empty((len(bins), len(units)), dtype=bool)
+    for first in range(int(bins[0]), int(bins[-1]) + 1, BINS_AT_ONCE):
+        inside = slice(*np.searchsorted(bins, [first, first + BINS_AT_ONCE]))
+        if bins[inside].size:
+            array[inside] = spikes[first : first + BINS_AT_ONCE].values[np.ix_(bins[inside] - first, units)]
+    return array
