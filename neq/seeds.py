@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,7 +68,13 @@ def unit_keys(root: int, unit_ids: Iterable[Label], **labels: Label) -> np.ndarr
     >>> bool(both[1] == unit_keys(0, ["b"], session="s1", repetition=0)[0])
     True
     """
-    return np.array([generator(root, unit=unit, **labels).random() for unit in unit_ids], dtype=float)
+    return _unit_keys(root, tuple(_plain(unit) for unit in unit_ids), tuple(sorted(labels.items()))).copy()
+
+
+@lru_cache(maxsize=64)
+def _unit_keys(root: int, unit_ids: tuple[Label, ...], labels: tuple[tuple[str, Label], ...]) -> np.ndarray:
+    """Return the keys of :func:`unit_keys`; every size, condition and lag of a draw asks for the same ones."""
+    return np.array([generator(root, unit=unit, **dict(labels)).random() for unit in unit_ids], dtype=float)
 
 
 def _plain(value: Label) -> Label:

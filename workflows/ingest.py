@@ -19,7 +19,7 @@ from neq.spikes.recording import Recording
 from neq.variables import SPIKES_VARIABLES
 from workflows import content, staging
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout of the store or the meaning of what is in it changes."""
 
 CHUNK_BYTES = 1 << 24

@@ -143,6 +143,12 @@ class MaxEnt:
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
 
+    def __post_init__(self) -> None:
+        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
+            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        if self.n_draw < 0:
+            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+
     def fit(self, transitions: Transitions, seed: int | np.random.SeedSequence = 0) -> MaxEntResult:
         """Estimate entropy production.
 
@@ -169,7 +175,7 @@ class MaxEnt:
         train, validation = transitions.take(split.train), transitions.take(split.validation)
         path = fit_path(family, train, validation, self.path)
         half = self._half(family, transitions, split, validation)
-        return _judge(self, family, transitions, split, path, half, _stream(seed, 1))
+        return _judge(self, family, transitions, split, train, path, half, _stream(seed, 1))
 
     def _half(
         self, family: Observable, transitions: Transitions, split: Split, validation: Transitions
@@ -186,12 +192,13 @@ def _judge(
     family: Observable,
     transitions: Transitions,
     split: Split,
+    train: Transitions,
     path: PathFit,
     theta_half: np.ndarray | None,
     rng: np.random.Generator,
 ) -> MaxEntResult:
     """Score theta on the test part and say how far to trust the value."""
-    test, train = transitions.take(split.test), transitions.take(split.train)
+    test = transitions.take(split.test)
     score = family.score(transitions, path.theta)
     reverse = family.reverse_score(test, path.theta)
     length = uncertainty.block_length(score, len(transitions.row_start) - 1)

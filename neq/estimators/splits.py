@@ -111,13 +111,17 @@ def _blocked(transitions: Transitions, rng: np.random.Generator, fractions: tupl
 
 
 def _touches_other_part(transitions: Transitions, part: np.ndarray) -> np.ndarray:
-    """Mark the transitions whose later bin is the earlier bin of another part: they would be in both."""
+    """Mark the transitions that end in a bin from which another part's transition begins: it would be in both parts.
+
+    Of an exchanged transition the earlier bin in time counts, so that a surrogate is cut where its recording is.
+    """
     n_bin = len(transitions.row_start) - 1
     owner = np.full(n_bin, -1)
-    owner[transitions.earlier] = part
+    first = np.minimum(transitions.earlier, transitions.later)
+    owner[first] = part
     touched = np.zeros(len(part), dtype=bool)
     for step in range(1, transitions.lag + 1):
-        neighbour = owner[np.minimum(transitions.earlier + step, n_bin - 1)]
+        neighbour = owner[np.minimum(first + step, n_bin - 1)]
         touched |= (neighbour >= 0) & (neighbour != part)
     return touched
 

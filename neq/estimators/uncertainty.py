@@ -16,7 +16,10 @@ from ..spikes.transitions import Transitions
 MIN_BLOCK = 20
 """Fewer blocks than these give no interval."""
 MAX_BLOCK = 1000
-"""Blocks are made longer than the autocorrelation asks for rather than more numerous than this."""
+"""Blocks are made longer than the autocorrelation asks for rather than more numerous than this; only stretches (trials,
+epochs) that are shorter than a block can make more of them, because no block crosses a border."""
+DRAWS_AT_ONCE = 50
+"""Draws made together, which bounds the memory of an interval with many blocks."""
 TIMES_PER_BLOCK = 10
 """Autocorrelation times in one block."""
 
@@ -51,17 +54,34 @@ class BlockScores:
 
     def bootstrap(self, n_draw: int, rng: np.random.Generator) -> np.ndarray:
         """Return J of ``n_draw`` resamples of the blocks (draw,)."""
-        times = rng.multinomial(self.n_block, np.full(self.n_block, 1 / self.n_block), size=n_draw)
-        total = times @ self.count
-        log_normaliser = logsumexp(np.broadcast_to(self.log_weight[1], times.shape), axis=1, b=times) - np.log(total)
-        return times @ self.score[0] / total - log_normaliser
+        share = np.full(self.n_block, 1 / self.n_block)
+        top = self.log_weight[1].max()
+        weight = np.exp(self.log_weight[1] - top)
+
+        def draw(n: int) -> np.ndarray:
+            times = rng.multinomial(self.n_block, share, size=n)
+            total = times @ self.count
+            with np.errstate(divide="ignore"):
+                log_weight = np.log(times @ weight) + top
+            # A draw without any of the blocks that matter: their weights vanish beside the largest one.
+            empty = ~np.isfinite(log_weight)
+            if empty.any():
+                log_weight[empty] = logsumexp(self.log_weight[1][None, :], axis=1, b=times[empty])
+            return times @ self.score[0] / total - log_weight + np.log(total)
+
+        return np.concatenate([draw(n) for n in _portions(n_draw)])
 
     def reversed_at_random(self, n_draw: int, rng: np.random.Generator) -> np.ndarray:
         """Return J of ``n_draw`` copies in which whole blocks are reversed with probability 1/2 (draw,)."""
-        turned = rng.random((n_draw, self.n_block)) < 0.5
-        score = np.where(turned, self.score[1], self.score[0]).sum(axis=1)
-        log_weight = logsumexp(np.where(turned, self.log_weight[0], self.log_weight[1]), axis=1)
-        return score / self.count.sum() - log_weight + np.log(self.count.sum())
+        n_transition = self.count.sum()
+
+        def draw(n: int) -> np.ndarray:
+            turned = rng.random((n, self.n_block)) < 0.5
+            score = np.where(turned, self.score[1], self.score[0]).sum(axis=1)
+            log_weight = logsumexp(np.where(turned, self.log_weight[0], self.log_weight[1]), axis=1)
+            return score / n_transition - log_weight + np.log(n_transition)
+
+        return np.concatenate([draw(n) for n in _portions(n_draw)])
 
 
 @dataclass(frozen=True)
@@ -170,3 +190,9 @@ def tail_weight(reverse_score: np.ndarray) -> TailWeight:
         effective_sample_size=float(weight.sum() ** 2 / np.sum(weight**2)),
         bias=float(weight.var() / (2 * len(weight) * mean**2)),
     )
+
+
+def _portions(n_draw: int) -> list[int]:
+    """Return how many draws to make at a time."""
+    full, rest = divmod(n_draw, DRAWS_AT_ONCE)
+    return [DRAWS_AT_ONCE] * full + ([rest] if rest else [])

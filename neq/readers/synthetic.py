@@ -127,7 +127,7 @@ def read(
         "path": "",
         "options": options,
         "content": _content_hash(trains, epochs, area),
-        "exact": {condition: _exact(model, network.module) for condition, model in models.items()},
+        "exact": {condition: _exact(model, network.module, bin_size) for condition, model in models.items()},
     }
     units = unit_table(range(n_unit), area=area, columns={"module": network.module})
     stop = epochs[-1]["stop"]
@@ -169,7 +169,7 @@ def _trains(rasters: list[tuple[np.ndarray, np.ndarray]], n_unit: int, bin_size:
     return SpikeTrains((position[order] + 0.5) * bin_size, offsets)
 
 
-def _exact(model: KineticIsing, module: np.ndarray) -> dict[str, Any]:
+def _exact(model: KineticIsing, module: np.ndarray, bin_size: float) -> dict[str, Any]:
     """Return what is known of one condition, as plain JSON."""
     groups = [np.flatnonzero(module == label) for label in np.unique(module)]
     modules = [model.select_units(group).entropy_production() for group in groups]
@@ -177,6 +177,7 @@ def _exact(model: KineticIsing, module: np.ndarray) -> dict[str, Any]:
     return {
         "entropy_production": total,
         "n_unit": model.n_unit,
+        "bin_size": bin_size,
         "spikes_per_bin": spikes,
         "entropy_production_per_spike": total / spikes,
         "module_entropy_production": modules,

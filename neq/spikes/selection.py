@@ -54,6 +54,9 @@ class Selection:
     order: str = "random"
     rate_tolerance: float = 1.25
 
+    def __post_init__(self) -> None:
+        _check_order(self.order)
+
 
 def eligible_units(units: xr.Dataset, activity: np.ndarray, selection: Selection) -> np.ndarray:
     """Return the positions of the units that may be drawn (unit,).
@@ -123,11 +126,17 @@ def draw_units(
     >>> set(five) < set(six)
     True
     """
+    _check_order(order)
     if n_unit > len(unit_ids):
         raise ImpossibleError(f"too few units: {n_unit} asked, {len(unit_ids)} eligible")
     key = seeds.unit_keys(root, unit_ids.tolist(), session=session, repetition=repetition)
     first = {"most_active": -activity, "least_active": activity}.get(order, np.zeros(len(unit_ids)))
     return np.sort(np.lexsort((key, first))[:n_unit])
+
+
+def _check_order(order: str) -> None:
+    if order not in ORDERS:
+        raise SelectionError(f"order must be one of {', '.join(ORDERS)}; found {order!r}")
 
 
 def _rules(units: xr.Dataset, activity: np.ndarray, selection: Selection) -> dict[str, np.ndarray]:
@@ -156,10 +165,13 @@ def _compare(units: xr.Dataset, column: str, condition: str) -> np.ndarray:
         raise SelectionError(f"the unit table has no column {column!r}; it has {', '.join(sorted(per_unit))}")
     symbol, wanted = parse_comparison(condition)
     values = units[column].values
-    if isinstance(wanted, float):
-        with np.errstate(invalid="ignore"):
-            passes = COMPARISONS[symbol](values.astype(float), wanted)
-        return np.asarray(passes & np.isfinite(values.astype(float)))
+    if values.dtype.kind in "biuf":
+        if not isinstance(wanted, float):
+            raise SelectionError(f"column {column!r} holds numbers; compare it with a number, not as in {condition!r}")
+        return np.asarray(COMPARISONS[symbol](values.astype(float), wanted) & np.isfinite(values.astype(float)))
+    if symbol not in ("==", "!="):
+        raise SelectionError(f"column {column!r} holds text; only == and != compare text, found {condition!r}")
+    wanted = condition.strip()[len(symbol) :].strip()
     return np.array([COMPARISONS[symbol](str(value), wanted) for value in values.tolist()], dtype=bool)
 
 

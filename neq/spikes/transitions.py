@@ -78,8 +78,9 @@ class Transitions:
         2
         """
         spikes = _binary(array)
-        if int(lag) != lag or lag < 1:
+        if not (lag >= 1 and float(lag).is_integer()):
             raise EstimationError(f"lag must be a whole number of bins, at least 1; found {lag!r}")
+        lag = int(lag)
         if segment is not None and trial is not None:
             raise EstimationError("segment and trial are two names of one thing; give only one of them")
         run = _runs(trial if segment is None else segment, len(spikes))
@@ -108,14 +109,18 @@ class Transitions:
         return pack(self.row_start, self.unit, self.earlier, self.later, self.n_unit)
 
     def select_units(self, ix: ArrayLike) -> Transitions:
-        """Return the transitions of some units only, in the order of their positions ``ix`` (unit,).
+        """Return the transitions of some units only, in the order of their positions ``ix`` (unit,) or by a mask.
 
         Examples
         --------
         >>> Transitions.from_spikes(np.eye(4, dtype=bool)).select_units([0, 2]).n_unit
         2
         """
-        chosen = np.asarray(ix, dtype=np.int64)
+        chosen = np.asarray(ix)
+        if chosen.dtype == bool and chosen.shape == (self.n_unit,):
+            chosen = np.flatnonzero(chosen)
+        if chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= self.n_unit)).any():
+            raise EstimationError(f"units are selected by position, 0 to {self.n_unit - 1}, or by a mask; found {ix!r}")
         if len(np.unique(chosen)) != len(chosen):
             raise EstimationError("a unit was selected twice; select each unit once")
         position = np.full(self.n_unit, -1, np.int64)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from neq.estimators.splits import SPLITS
 from neq.spikes.selection import ORDERS, parse_comparison
@@ -124,36 +125,59 @@ class NeuralRecordingsConfig(RunConfig):
     @field_validator("axes")
     @classmethod
     def _known_axes(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        checked = {}
         for name, labels in axes.items():
             section = axis_section(name)
-            for label in labels:
-                section.model_validate({name: label})
-            if len(set(labels)) < len(labels):
+            # the checked value, not what was written: "1", 1.0 and 1 are one lag
+            checked[name] = [getattr(section.model_validate({name: label}), name) for label in labels]
+            if len(set(checked[name])) < len(labels):
                 raise ValueError(f"a label stands twice in {name}: {labels}; name each once")
-        return axes
+        return checked
 
     @model_validator(mode="after")
-    def _sessions_are_distinct(self) -> Self:
-        names = [name for name, _ in self.session_paths()]
-        twice = sorted({name for name in names if names.count(name) > 1})
+    def _sessions_are_distinct_and_found(self, info: ValidationInfo) -> Self:
+        if not info.context:
+            # a config that comes back from a store: its files may be elsewhere by now, and are not needed
+            return self
+        found = [name for name, _ in self._found()]
+        twice = sorted({name for name in found if found.count(name) > 1})
         if twice:
             raise ValueError(
                 f"recordings.path: two sources would be session {', '.join(twice)}; "
                 "give names, as in path: {a: FILE, b: FILE}"
             )
+        absent = [name for name in self.recordings.sessions or [] if name not in found]
+        if found and absent:
+            raise ValueError(
+                f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _coupling_is_on_the_axes(self) -> Self:
+        known = ["session", "condition", *self.axes, "size", "repetition"]
+        labels = {"condition": self.conditions, "size": [*self.sizes, 0], **self.axes}
+        for name, label in self.figures.coupling.items():
+            if name not in known:
+                raise ValueError(f"figures.coupling: {name} is no axis; these are: {', '.join(known)}")
+            if name in labels and label not in labels[name]:
+                raise ValueError(f"figures.coupling: {name} has no label {label}; it has {labels[name]}")
         return self
 
     def session_paths(self) -> list[tuple[str, str | None]]:
         """Return name and path of every session, in the order of the config."""
-        recordings = self.recordings
-        if recordings.path is None:
-            return [(name, None) for name in recordings.sessions or []]
-        if isinstance(recordings.path, dict):
-            found: list[tuple[str, str | None]] = list(recordings.path.items())
-        else:
-            patterns = [recordings.path] if isinstance(recordings.path, str) else recordings.path
-            found = [(Path(path).stem, path) for pattern in patterns for path in expand(pattern)]
-        return [pair for pair in found if recordings.sessions is None or pair[0] in recordings.sessions]
+        wanted = self.recordings.sessions
+        return [pair for pair in self._found() if wanted is None or pair[0] in wanted]
+
+    def _found(self) -> list[tuple[str, str | None]]:
+        """Return name and path of every source that the path names."""
+        path = self.recordings.path
+        if path is None:
+            return [(name, None) for name in self.recordings.sessions or []]
+        if isinstance(path, dict):
+            return list(path.items())
+        patterns = [path] if isinstance(path, str) else path
+        return [(Path(one).stem, one) for pattern in patterns for one in expand(pattern)]
 
 
 def axis_section(name: str) -> type[Section]:
@@ -173,8 +197,5 @@ def axis_section(name: str) -> type[Section]:
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the sorted paths that match; a path without wildcards, or without a match, is returned as it is."""
-    path = Path(pattern)
-    if not any(character in path.name for character in "*?["):
-        return [pattern]
-    return sorted(str(match) for match in path.parent.glob(path.name)) or [pattern]
+    """Return the sorted paths that match a pattern; a path without wildcards is returned as it is."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]

@@ -19,7 +19,7 @@ OUTPUTS = (
         "entropy_production_per_spike",
         units="nats/spike",
         long_name="entropy production per spike",
-        comment="per transition, divided by the spikes per bin of the same held-out transitions",
+        comment="per transition, divided by lag times the spikes per bin of the same held-out transitions",
     ),
     Output("entropy_production_train", units=NATS, long_name="training objective (biased up)"),
     Output(

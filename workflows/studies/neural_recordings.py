@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from neq import figures, seeds
+from neq.errors import RecordingError
 from neq.estimators.maxent import MaxEnt, MaxEntResult
 from neq.observables import observable_named
 from neq.readers import read_recording
@@ -42,9 +43,14 @@ class NeuralRecordings(Study):
     def axes(self) -> tuple[Axis, ...]:
         """Return session, condition, the axes of the config, size and repetition."""
         config = self.config
+        sessions = tuple(name for name, _ in config.session_paths())
+        if not sessions:
+            raise RecordingError(
+                f"No file matches recordings.path {config.recordings.path}; name at least one, relative to $NEQ_DATA."
+            )
         sizes = tuple(ALL if size == "all" else size for size in config.sizes)
         return (
-            Axis("session", tuple(dict.fromkeys(name for name, _ in config.session_paths())), "ingest"),
+            Axis("session", sessions, "ingest"),
             Axis("condition", tuple(config.conditions)),
             *(_axis(name, labels) for name, labels in config.axes.items()),
             Axis("size", sizes, units="1", long_name="number of units asked for; 0 stands for all eligible units"),
@@ -121,9 +127,9 @@ class NeuralRecordings(Study):
             half=cell["repetition"] == 0,
         )
         result = estimator.fit(turned, seed=seeds.seed_sequence(self.config.seed, **labels, role="split"))
-        values = _values(result, population.bin_size * transitions.lag)
+        values = _values(result, transitions.lag, population.bin_size)
         values |= {"drawn_unit": population.unit[drawn], "drawn_area": population.area[drawn], "theta": result.theta}
-        if null == "none" and exact and len(drawn) == exact["n_unit"]:
+        if null == "none" and _describes(exact, len(drawn), transitions.lag, population.bin_size):
             values |= {f"exact_{name}": exact[name] for name in _EXACT}
         wanted = ["quality", *(output.name for output in self.outputs())]
         return {name: values[name] for name in wanted if name in values}
@@ -152,7 +158,10 @@ class NeuralRecordings(Study):
 
     def _coupling(self, dataset: xr.Dataset) -> Figure:
         chosen = {dim: 0 for dim in dataset["status"].dims} | {"size": -1}
-        named = self.config.figures.coupling
+        named = {name: ALL if label == "all" else label for name, label in self.config.figures.coupling.items()}
+        absent = [f"{name} {label}" for name, label in named.items() if label not in dataset[name].values.tolist()]
+        if absent:
+            return figures.message("coupling", f"no couplings: the store has no {', '.join(absent)}")
         cell = dataset.isel({dim: position for dim, position in chosen.items() if dim not in named}).sel(named)
         if str(cell["status"].values) != "ok":
             return figures.message("coupling", f"no couplings: this cell is {cell['status'].values}")
@@ -183,20 +192,24 @@ _EXACT = ("entropy_production", "entropy_production_per_spike")
 
 
 def _axis(name: str, labels: Sequence[Any]) -> Axis:
-    section = axis_section(name)
-    kind = section.model_fields[name].annotation
-    converted = tuple(float(label) if kind is float else label for label in labels)
-    return Axis(name, converted, "ingest" if section is Binning else "estimator")
+    return Axis(name, tuple(labels), "ingest" if axis_section(name) is Binning else "estimator")
 
 
-def _values(result: MaxEntResult, seconds: float) -> dict[str, Any]:
-    """Return the scalar values of one fit; ``seconds`` from the earlier to the later bin."""
+def _describes(exact: Mapping[str, Any], n_unit: int, lag: int, bin_size: float) -> bool:
+    """Return whether an exact value is that of these transitions: all units, one step of the network apart."""
+    if not exact or n_unit != exact["n_unit"] or lag != 1:
+        return False
+    return bool(np.isclose(bin_size, exact["bin_size"], rtol=1e-9))
+
+
+def _values(result: MaxEntResult, lag: int, bin_size: float) -> dict[str, Any]:
+    """Return the scalar values of one fit; per second and per spike count ``lag`` bins from one bin to the other."""
     fields = asdict(result)
     low, high = fields.pop("interval")
-    value = result.entropy_production
+    value, spikes = result.entropy_production, lag * result.spikes_per_bin
     return fields | {
-        "entropy_production_rate": value / seconds,
-        "entropy_production_per_spike": value / result.spikes_per_bin if result.spikes_per_bin > 0 else np.nan,
+        "entropy_production_rate": value / (lag * bin_size),
+        "entropy_production_per_spike": value / spikes if spikes > 0 else np.nan,
         "interval_low": low,
         "interval_high": high,
         "n_parameter": len(result.theta),
@@ -208,6 +221,9 @@ def _truth(dataset: xr.Dataset, value: str) -> xr.Dataset | None:
     """Return the exact values where the drawn units are the whole network, None where no cell has one."""
     name = f"exact_{value}"
     if name not in dataset or not bool(np.isfinite(dataset[name]).any()):
+        return None
+    # one line in every panel would be drawn where it is not the truth
+    if any(dataset.sizes.get(axis, 1) > 1 for axis in ("lag", "bin_size")):
         return None
     others = [dim for dim in dataset[name].dims if dim not in ("session", "condition")]
     exact = dataset[name].max(others)

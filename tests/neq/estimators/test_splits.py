@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from neq import Transitions
 from neq.errors import EstimationError
 from neq.estimators.splits import SPLITS, split_transitions
+from neq.spikes.surrogates import SURROGATES, surrogate
 
 
 def transitions(n_bin, lag=1, segment=None):
@@ -28,9 +29,10 @@ def test_split__parts_are_disjoint_ascending_and_about_as_large_as_asked(kind, n
     assert set(split.train_half) < set(split.train)
 
 
+@pytest.mark.parametrize("null", SURROGATES)
 @given(n_bin=st.integers(300, 1000), lag=st.integers(1, 5), seed=st.integers(0, 99))
-def test_blocked__no_bin_is_in_two_parts(n_bin, lag, seed):
-    pairs = transitions(n_bin, lag)
+def test_blocked__no_bin_is_in_two_parts(null, n_bin, lag, seed):
+    pairs = surrogate(transitions(n_bin, lag), null, np.random.default_rng(seed))
     split = split_transitions(pairs, "blocked", np.random.default_rng(seed))
     bins = [set(pairs.earlier[part]) | set(pairs.later[part]) for part in (split.train, split.validation, split.test)]
     assert not bins[0] & bins[1]
@@ -61,3 +63,11 @@ def test_split__too_few_transitions_is_an_error(kind, n_bin):
 def test_split__rejects_unknown_kind():
     with pytest.raises(EstimationError, match="one of shuffled, blocked"):
         split_transitions(transitions(100), "random", np.random.default_rng(0))
+
+
+def test_blocked__a_surrogate_is_cut_where_its_recording_is():
+    pairs = transitions(2000)
+    turned = surrogate(pairs, "time_reversal", np.random.default_rng(0))
+    one, two = (split_transitions(each, "blocked", np.random.default_rng(1)) for each in (pairs, turned))
+    np.testing.assert_array_equal(one.test, two.test)
+    np.testing.assert_array_equal(one.train, two.train)

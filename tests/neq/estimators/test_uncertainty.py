@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,3 +130,23 @@ def test_tail_weight__counts_what_decides():
     assert even.effective_sample_size == pytest.approx(1000)
     assert one.effective_sample_size == pytest.approx(1)
     assert one.bias == pytest.approx(0.5, rel=0.01)
+
+
+def test_bootstrap__a_draw_without_the_heaviest_block_keeps_its_precision():
+    # One block outweighs the others by e^800: without it their weights vanish in the common scale.
+    v = np.append(np.zeros(29), 800.0)
+    blocks = uncertainty.block_scores(np.zeros(30), v, np.arange(30))
+    draws = blocks.bootstrap(200, np.random.default_rng(0))
+    assert np.isfinite(draws).all()
+    without = draws > -1
+    assert without.any()
+    np.testing.assert_allclose(draws[without], 0.0, atol=1e-9)
+
+
+def test_bootstrap__many_short_stretches_need_little_memory():
+    tracemalloc.start()
+    u = np.random.default_rng(0).normal(size=8000)
+    uncertainty.block_scores(u, -u, np.arange(8000)).bootstrap(999, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6

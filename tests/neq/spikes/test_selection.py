@@ -100,3 +100,24 @@ def test_draw_units__too_few_is_impossible():
 def test_parse_comparison__rejects(text):
     with pytest.raises(SelectionError, match="expected a comparison"):
         parse_comparison(text)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [({"group": "> 1"}, "holds text"), ({"group": "> good"}, "holds text"), ({"snr": "== good"}, "holds numbers")],
+)
+def test_eligible_units__compares_like_with_like(units, activity, condition, message):
+    with pytest.raises(SelectionError, match=message):
+        eligible_units(units, activity, Selection(quality=condition))
+
+
+def test_eligible_units__text_that_looks_like_a_number(units, activity):
+    units["group"] = ("unit", np.array(["1", "2", "1", "1"], dtype=object))
+    assert eligible_units(units, activity, Selection(quality={"group": "== 1"})).tolist() == [0, 2, 3]
+
+
+def test_order__unknown_is_refused():
+    with pytest.raises(SelectionError, match="order must be one of random"):
+        Selection(order="most activ")
+    with pytest.raises(SelectionError, match="order must be one of random"):
+        draw_units(np.arange(5), np.ones(5), 2, "most activ", **LABELS)

@@ -66,7 +66,7 @@ def test_transitions__exchange_turns_pairs_round():
     assert turned.later.tolist() == [0, 2, 2]
 
 
-@pytest.mark.parametrize("lag", [0, -1, 1.5])
+@pytest.mark.parametrize("lag", [0, -1, 1.5, float("nan")])
 def test_transitions__rejects_lag(lag):
     with pytest.raises(EstimationError, match="lag must be"):
         Transitions.from_spikes(np.zeros((4, 2), bool), lag=lag)
@@ -93,3 +93,19 @@ def test_transitions__rejects_segment_of_other_length():
 def test_select_units__rejects_a_unit_twice():
     with pytest.raises(EstimationError, match="twice"):
         Transitions.from_spikes(np.zeros((4, 2), bool)).select_units([0, 0])
+
+
+@pytest.mark.parametrize("ix", [[0.7, 1.2], [-1, 1], [2], [True, False, True]])
+def test_select_units__rejects_what_is_no_position(ix):
+    with pytest.raises(EstimationError, match="by position, 0 to 1"):
+        Transitions.from_spikes(np.zeros((4, 2), bool)).select_units(ix)
+
+
+def test_select_units__takes_a_mask():
+    spikes = np.random.default_rng(0).random((20, 3)) < 0.5
+    masked = Transitions.from_spikes(spikes).select_units([True, False, True])
+    np.testing.assert_array_equal(masked.unit, Transitions.from_spikes(spikes[:, [0, 2]]).unit)
+
+
+def test_transitions__lag_may_be_a_whole_float():
+    assert Transitions.from_spikes(np.zeros((4, 2), bool), lag=2.0).n_transition == 2
