@@ -164,3 +164,15 @@ def test_summarise__names_what_is_missing(make_cells):
         summarise(make_cells().drop_vars("status"))
     with pytest.raises(SummaryError, match="no variable nothing; it has entropy"):
         summarise(make_cells(), ["nothing"])
+
+
+def test_summarise__a_cell_without_evidence_is_no_sign_that_data_limit_the_others(make_cells):
+    dataset = make_cells(sessions=1, conditions=("one",), sizes=(10,), repetitions=10)
+    half = np.full(dataset[VALUE].shape, np.nan)
+    half[..., 0] = 1.0
+    dataset["entropy_production_half"] = (dataset[VALUE].dims, half)
+    both = QUALITY_FLAGS["data_limited"] | QUALITY_FLAGS["no_evidence"]
+    dataset["quality"].values[..., 5] = both
+    summary = summarise(dataset, [VALUE])
+    assert summary["share_data_limited"].item() == 0.0
+    assert summary["share_no_evidence"].item() == 0.1
