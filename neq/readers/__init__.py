@@ -59,6 +59,8 @@ def read_recording(
     if kind is None:
         kind = detect_kind(place)
     read = _reader(kind)
+    if place is None and kind != "synthetic":
+        raise RecordingError(f"A recording of kind {kind!r} needs a path, found none; give that of {KINDS[kind]}.")
     _check_options(kind, read, options)
     return read(place, session=session or (kind if place is None else place.stem), **options)
 
@@ -104,6 +106,11 @@ def _reader(kind: str) -> Callable[..., Recording]:
     try:
         module = importlib.import_module(f"neq.readers.{kind}")
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("neq."):
+            raise RecordingError(
+                f"Recordings of kind {kind!r} ({KINDS[kind]}) cannot be read in this version of neq; "
+                f"export them as {KINDS['nwb']} or {KINDS['arrays']}."
+            ) from error
         raise RecordingError(
             f"Recordings of kind {kind!r} cannot be read here because the module {error.name!r} is missing; install it."
         ) from error

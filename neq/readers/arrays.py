@@ -96,6 +96,23 @@ class _File:
             )
         return values
 
+    def vector(self, name: str, what: Literal["numbers (s)", "whole numbers", "unit ids"]) -> np.ndarray:
+        """Return an array that must have one dimension and hold ``what``."""
+        values = self.arrays[name]
+        fits = values.ndim == 1 and values.dtype.kind in ("iufUS" if what == "unit ids" else "iuf")
+        found = f"{values.dtype} of shape {values.shape}"
+        if fits and what != "numbers (s)" and values.dtype.kind == "f":
+            # Bad times are named with their unit when the recording is made.
+            bad = ~np.isfinite(values) | (what == "whole numbers" and values != np.round(values))
+            fits, found = not bad.any(), f"{values[bad][0]} among them" if bad.any() else found
+        if not fits:
+            key = getattr(self.options.keys, name)
+            raise RecordingError(
+                f"Expected {key!r} in {str(self.path)!r} to be {what} in one dimension, found {found}; "
+                "save it anew, or name another key with the option keys."
+            )
+        return values
+
     def unit_table(self, ids: np.ndarray) -> pd.DataFrame:
         """Return the table of the units ``ids``."""
         area = self.per("area", len(ids), "unit")
@@ -127,6 +144,8 @@ def _load(path: Path, options: Options) -> tuple[dict[str, np.ndarray], list[str
 def _from_matrix(file: _File, session: str, source: dict[str, Any]) -> Recording:
     matrix, width = _checked_matrix(file), _checked_width(file)
     n_bin, n_unit = matrix.shape
+    if "unit_ids" in file.arrays:
+        file.vector("unit_ids", "unit ids")
     ids, trial_id = file.per("unit_ids", n_unit, "unit"), file.per("trial_id", n_bin, "bin")
     trains = []
     for column in matrix.T:
@@ -145,11 +164,13 @@ def _from_matrix(file: _File, session: str, source: dict[str, Any]) -> Recording
 
 
 def _from_times(file: _File, session: str, source: dict[str, Any]) -> Recording:
-    times = np.asarray(file.arrays["spike_times"], dtype=float)
+    times = file.vector("spike_times", "numbers (s)").astype(float)
+    rows = file.options.spike_units == "rows"
+    file.vector("spike_units", "whole numbers" if rows else "unit ids")
     owners = file.per("spike_units", times.size, "spike")
     assert owners is not None  # read looks for both
-    ids = file.arrays.get("unit_ids", np.unique(owners))
-    labels = owners.astype(np.int64) if file.options.spike_units == "rows" else _rows(ids, owners)
+    ids = file.vector("unit_ids", "unit ids") if "unit_ids" in file.arrays else np.unique(owners)
+    labels = owners.astype(np.int64) if rows else _rows(ids, owners)
     wrong = (labels < 0) | (labels >= len(ids))
     if wrong.any():
         raise RecordingError(
@@ -160,8 +181,9 @@ def _from_times(file: _File, session: str, source: dict[str, Any]) -> Recording:
     flat = np.empty_like(times)
     group_by_unit(times, labels, offsets[:-1].copy(), flat)
     trains = SpikeTrains(flat, offsets)
-    epochs = file.options.epoch_table(trains)
-    return Recording(session, file.unit_table(ids), list(trains), epochs, source, duration=file.options.duration)
+    units = file.unit_table(ids)
+    epochs = file.options.epoch_table(session, units, trains)
+    return Recording(session, units, list(trains), epochs, source, duration=file.options.duration)
 
 
 def _rows(ids: np.ndarray, owners: np.ndarray) -> np.ndarray:

@@ -79,13 +79,14 @@ def _recording(file: h5py.File, options: Options, path: Path, session: str) -> R
         )
     offsets = np.concatenate([[0], units["spike_times_index"][:].astype(np.int64)])
     trains = SpikeTrains(units["spike_times"], offsets, owner=file)
+    table = _units(file, units, len(trains), options, path)
     if options.conditions is not None:
         epochs = nwb_intervals.epochs(file, options.conditions, path)
     else:
-        epochs = options.epoch_table(trains)
+        epochs = options.epoch_table(session, table, trains)
     return Recording(
         session=session,
-        units=_units(file, units, len(trains), options, path),
+        units=table,
         spike_times=trains,
         epochs=epochs,
         source={"kind": "nwb", "path": str(path), "options": options.plain()},
@@ -134,5 +135,7 @@ def _electrode_areas(file: h5py.File, units: h5py.Group, n_unit: int) -> np.ndar
 def _most_frequent(names: np.ndarray) -> str:
     if len(names) == 0:
         return ""
-    found, first, counts = np.unique(names.astype(str), return_index=True, return_counts=True)
+    # Not astype: numpy cannot cast its variable-width strings to str.
+    words = np.array([str(name) for name in names])
+    found, first, counts = np.unique(words, return_index=True, return_counts=True)
     return str(found[np.lexsort((first, -counts))[0]])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pydantic
 
 from neq.errors import RecordingError
-from neq.spikes.recording import epoch_table
+from neq.spikes.recording import checked_trains, epoch_table
 from neq.spikes.trains import SpikeTrains
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -38,11 +39,24 @@ class ReaderOptions(pydantic.BaseModel, extra="forbid", frozen=True):
         """Return the options that are not at their default, as plain JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
-    def epoch_table(self, trains: SpikeTrains) -> pd.DataFrame:
-        """Return the epochs listed, or the single one."""
+    def epoch_table(self, session: str, units: pd.DataFrame, trains: SpikeTrains) -> pd.DataFrame:
+        """Return the epochs listed, or the single one.
+
+        Raises
+        ------
+        RecordingError
+            The single epoch ends with the last spike, and that is at no time that a recording can end.
+        """
         if self.epochs is not None:
             return epoch_table([epoch.model_dump() for epoch in self.epochs])
         stop = trains.last() if self.duration is None else self.duration
+        if len(trains) and not 0 < stop < np.inf:
+            # The user wrote no epoch, so the spikes are named that make it impossible.
+            for _ in checked_trains(session, units.index, trains):
+                pass
+            raise RecordingError(
+                f"Session {session!r} has no spike after 0 s, so its end is not known; set the option duration."
+            )
         return epoch_table(condition=self.condition, stop=stop)
 
 

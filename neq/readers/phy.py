@@ -58,11 +58,12 @@ def read(path: Path, session: str, **options: Any) -> Recording:
         info = _in_groups(info, wanted.groups, path)
     trains = _trains(samples, clusters, info.index.to_numpy(), rate)
     files = ["params.py", *ARRAYS, *(table.name for table in tables)]
+    units = _units(info, wanted, path)
     return Recording(
         session=session,
-        units=_units(info, wanted, path),
+        units=units,
         spike_times=trains,
-        epochs=wanted.epoch_table(trains),
+        epochs=wanted.epoch_table(session, units, trains),
         source={"kind": "phy", "path": str(path), "files": files, "options": wanted.plain()},
         duration=wanted.duration,
     )

@@ -80,17 +80,33 @@ class Recording:
         RecordingError
             A unit has spike times that are NaN, infinite, negative, not ascending or not readable.
         """
-        for row, unit in enumerate(self.units.index):
-            try:
-                train = np.asarray(self.spike_times[row], dtype=float)
-            except OSError as error:
-                raise RecordingError(
-                    f"The spike times of unit {unit} of session {self.session!r} cannot be read ({error}); "
-                    "copy the source file again."
-                ) from error
-            if problem := train_problem(train):
-                raise RecordingError(f"Unit {unit} of session {self.session!r} {problem}; mend the source file.")
-            yield train
+        yield from checked_trains(self.session, self.units.index, self.spike_times)
+
+
+def checked_trains(session: str, units: Iterable[Any], spike_times: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the spike times (s) of each of the ``units`` of a session, checked.
+
+    Raises
+    ------
+    RecordingError
+        A unit has spike times that are NaN, infinite, negative, not ascending or not readable.
+
+    Examples
+    --------
+    >>> [train.tolist() for train in checked_trains("a", [7], [np.array([1, 2])])]
+    [[1.0, 2.0]]
+    """
+    for row, unit in enumerate(units):
+        try:
+            train = np.asarray(spike_times[row], dtype=float)
+        except OSError as error:
+            raise RecordingError(
+                f"The spike times of unit {unit} of session {session!r} cannot be read ({error}); "
+                "copy the source file again."
+            ) from error
+        if problem := train_problem(train):
+            raise RecordingError(f"Unit {unit} of session {session!r} {problem}; mend the source file.")
+        yield train
 
 
 def unit_table(

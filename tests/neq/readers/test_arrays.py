@@ -121,6 +121,42 @@ def test_arrays__bad_input(save, arrays, options, problem):
         read_recording(save(**arrays), **options)
 
 
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ([0.1, 0.2, np.inf], r"Unit 7 of session 'night' has 1 spike times that are NaN or infinite"),
+        ([-0.2, -0.1, -0.1], r"Unit 3 of session 'night' has 1 negative spike times"),
+        ([np.nan, np.nan, np.nan], r"Unit 3 of session 'night' has 1 spike times that are NaN"),
+        ([0.0, 0.0, 0.0], r"no spike after 0 s, so its end is not known; set the option duration"),
+    ],
+)
+def test_times__bad_last_spike_is_named_not_an_epoch(save, times, problem):
+    with pytest.raises(RecordingError, match=problem):
+        read_recording(save(spike_times=times, spike_units=[7, 3, 7]))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "problem"),
+    [
+        ({"spike_times": ["a", "b"]}, {}, r"'spike_times' .* numbers \(s\) in one dimension, found <U1"),
+        ({"spike_times": [0.1j, 0.2]}, {}, "'spike_times' .* found complex128"),
+        ({"spike_times": [[0.1], [0.2]]}, {}, r"'spike_times' .* found float64 of shape \(2, 1\)"),
+        ({"unit_ids": [[0], [1]]}, {}, r"'unit_ids' .* unit ids in one dimension, found int64 of shape \(2, 1\)"),
+        ({"unit_ids": [0, np.nan]}, {}, "'unit_ids' .* found nan among them"),
+        ({"spike_units": [0, np.nan]}, {}, "'spike_units' .* unit ids in one dimension, found nan among them"),
+        ({"spike_units": [0, 1j]}, {}, "'spike_units' .* found complex128"),
+        ({"spike_units": ["a", "b"]}, {"spike_units": "rows"}, "'spike_units' .* whole numbers .* found <U1"),
+        ({"spike_units": [0, 0.5]}, {"spike_units": "rows"}, "'spike_units' .* found 0.5 among them"),
+        ({"spike_units": [0, np.inf]}, {"spike_units": "rows"}, "'spike_units' .* found inf among them"),
+        ({"S": np.eye(2), "bin_size": 0.1, "unit_ids": [0, np.nan]}, {}, "'unit_ids' .* found nan among them"),
+    ],
+)
+def test_arrays__of_the_wrong_kind(save, arrays, options, problem):
+    path = save(**{"spike_times": [0.1, 0.2], "spike_units": [0, 1], **arrays})
+    with pytest.raises(RecordingError, match=problem):
+        read_recording(path, **options)
+
+
 def test_arrays__refuses_pickled_objects(save):
     with pytest.raises(RecordingError, match=r"not a readable npz file of plain arrays"):
         read_recording(save(S=np.array([{}, {}], dtype=object), bin_size=0.1))

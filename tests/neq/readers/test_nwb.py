@@ -189,3 +189,8 @@ def test_nwb__reads_no_waveforms(path, monkeypatch):
     bin_spikes(recording, 0.1)
     assert "/units/spike_times" in read
     assert not [name for name in read if "waveform" in name or "obs_intervals" in name]
+
+
+def test_most_frequent__of_variable_width_strings():
+    names = np.array(["LGd", "VISp", "VISp"], dtype=np.dtypes.StringDType())
+    assert nwb._most_frequent(names) == "VISp"

@@ -57,9 +57,22 @@ def test_read_recording__unknown_kind_and_option(tmp_path):
 
 
 def test_read_recording__names_a_missing_module(monkeypatch):
+    monkeypatch.delitem(sys.modules, "neq.readers.nwb", raising=False)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(RecordingError, match=r"kind 'nwb' cannot be read here .* 'h5py' is missing; install it"):
+        read_recording("a.nwb", kind="nwb")
+
+
+def test_read_recording__names_a_kind_that_this_version_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "neq.readers.allen", None)
-    with pytest.raises(RecordingError, match=r"kind 'allen' cannot be read here .* 'neq.readers.allen' is missing"):
+    with pytest.raises(RecordingError, match=r"kind 'allen' .* cannot be read in this version of neq; export them"):
         read_recording("cache", kind="allen")
+
+
+@pytest.mark.parametrize("kind", ["arrays", "nwb", "phy"])
+def test_read_recording__needs_a_path(kind):
+    with pytest.raises(RecordingError, match=rf"kind '{kind}' needs a path, found none; give that of an? "):
+        read_recording(kind=kind)
 
 
 def test_read_recording__session_is_the_file_stem(tmp_path):
