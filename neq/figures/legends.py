@@ -73,7 +73,7 @@ def _limits(summary: xr.Dataset) -> str:
     """Name the limiting flags that occur."""
     found = [flag for flag in LIMITS if f"share_{flag}" in summary and bool((summary[f"share_{flag}"] > 0).any())]
     words = {"data_limited": "data-limited", "tail_limited": "tail-limited", "no_evidence": "without evidence"}
-    return " or ".join(words[flag] for flag in found)
+    return ", or half or more ".join(words[flag] for flag in found)
 
 
 def add(figure: Figure, grid: list[list[Axes]], summary: xr.Dataset, with_truth: bool) -> None:

@@ -95,7 +95,7 @@ def test_scaling__hollow_where_limited(make_cells):
     assert points(axes, "filled:a:")[:, 0].tolist() == [20, 40]
     assert by_gid(axes, "hollow:a:").get_markerfacecolor() == "white"
     assert "limited" in legend_labels(figure)
-    assert "Hollow: half or more of the cells are data-limited or tail-limited." in figure.get_label()
+    assert "Hollow: half or more of the cells are data-limited, or half or more tail-limited." in figure.get_label()
 
 
 def test_scaling__capped_points_are_crossed(make_cells):
