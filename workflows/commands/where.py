@@ -30,7 +30,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_SYMBOL = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ class Field:
     labels
         All values it can have, where these are known: another one in the expression is a mistake, not an empty choice.
     aliases
-        Words for single values (``all`` for size 0).
+        Words for labels (``all`` for size 0).
+    endless
+        The label that is larger than any number (size 0, all units) wherever values are put in order.
     flags
         Bits by name, for ``'capped' in quality``.
     """
@@ -52,7 +54,20 @@ class Field:
     read: Callable[[], np.ndarray]
     labels: tuple[Any, ...] | None = None
     aliases: Mapping[str, Any] = field(default_factory=dict)
+    endless: Any = None
     flags: Mapping[str, int] | None = None
+
+    def values(self, compare: ast.cmpop) -> np.ndarray:
+        """Return the values as this comparison takes them."""
+        values = self.read()
+        if self.endless is None or not isinstance(compare, _ORDER):
+            return values
+        return np.where(values == self.endless, np.inf, values)
+
+    def shown(self) -> list[str]:
+        """Return its labels as people write them."""
+        words = {value: word for word, value in self.aliases.items()}
+        return [str(words.get(label, label)) for label in self.labels or ()]
 
 
 def select(expression: str, fields: Mapping[str, Field], shape: tuple[int, ...]) -> np.ndarray:
@@ -65,10 +80,12 @@ def select(expression: str, fields: Mapping[str, Field], shape: tuple[int, ...])
 
     Examples
     --------
-    >>> size = Field(lambda: np.array([10, 20, 0]), labels=(10, 20, 0), aliases={"all": 0})
+    >>> size = Field(lambda: np.array([10, 20, 0]), labels=(10, 20, 0), aliases={"all": 0}, endless=0)
     >>> value = Field(lambda: np.array([0.1, np.nan, 0.3]))
     >>> select("size in [10, 'all'] and not value is nan", {"size": size, "value": value}, (3,))
     array([ True, False,  True])
+    >>> select("size > 10", {"size": size}, (3,))
+    array([False,  True,  True])
     >>> select("valeu > 1", {"size": size, "value": value}, (3,))
     Traceback (most recent call last):
     neq.errors.ConfigError: --where: there is no 'valeu' in this store; did you mean 'value'?
@@ -92,8 +109,8 @@ def fields(opened: Store) -> dict[str, Field]:
     for position, name in enumerate(opened.names):
         shape = [-1 if i == position else 1 for i in range(len(opened.names))]
         labels = opened.labels(name)
-        aliases = {ALL: stored_label(name, ALL)} if name == SIZE else {}
-        found[name] = Field(lambda n=labels, s=shape: np.array(n).reshape(s), labels, aliases)
+        whole = {"aliases": {ALL: stored_label(name, ALL)}, "endless": stored_label(name, ALL)} if name == SIZE else {}
+        found[name] = Field(lambda n=labels, s=shape: np.array(n).reshape(s), labels, **whole)
     for name, output in opened.outputs.items():
         if not output.dims:
             found[name] = Field(lambda n=name: opened.read(n), flags=QUALITY_FLAGS if name == "quality" else None)
@@ -151,8 +168,11 @@ class _Choice:
             name, other, flip = right, left, True
         else:
             raise self._error(node, "compares no name of the store")
-        values = self._field(name).read()
-        value = self._field(other).read() if isinstance(other, ast.Name) else self._value(other, name, values, compare)
+        values = self._field(name).values(compare)
+        if isinstance(other, ast.Name):
+            value = self._field(other).values(compare)
+        else:
+            value = self._value(other, name, values, compare)
         if _is_text(values) != _is_text(np.asarray(value)):
             raise self._error(node, f"compares text with a number; {name.id} holds {_example(values)}")
         return np.asarray(_COMPARE[type(compare)](value, values) if flip else _COMPARE[type(compare)](values, value))
@@ -192,10 +212,15 @@ class _Choice:
         if not isinstance(inner, ast.Constant) or not isinstance(inner.value, str | int | float):
             raise self._error(node, "is neither a name, a number nor 'text'")
         found = self._field(name)
-        value = found.aliases.get(inner.value, inner.value) if isinstance(inner.value, str) else sign * inner.value
+        if isinstance(inner.value, str):
+            value = found.aliases.get(inner.value, inner.value)
+            if isinstance(compare, _ORDER) and inner.value in found.aliases and value == found.endless:
+                return np.inf
+        else:
+            value = sign * inner.value
         by_label = found.labels is not None and isinstance(compare, ast.Eq | ast.NotEq)
         if by_label and value not in found.labels and _is_text(values) == isinstance(value, str):
-            hint = nearest(value, [str(label) for label in found.labels[:50]])
+            hint = nearest(value, found.shown()[:50])
             raise ConfigError(f"--where: no {name.id} is {value!r}; {hint}")
         return value
 
