@@ -7,8 +7,12 @@ import pytest
 
 from neq import MaxEnt, Transitions, objective
 from neq.errors import EstimationError
+from neq.estimators.maxent import _doubts
+from neq.estimators.ridge_path import PathFit, fit_path
 from neq.estimators.splits import split_transitions
+from neq.estimators.uncertainty import TailWeight
 from neq.models.kinetic_ising import KineticIsing
+from neq.observables import observable_named
 from neq.spikes.surrogates import surrogate
 
 REFERENCE = Path(__file__).parents[2] / "reference_data" / "maxent_estimates.json"
@@ -120,12 +124,76 @@ def test_fit__train_value_is_the_objective_of_theta(driven):
     assert (coupling[np.arange(1, 6) % 5, np.arange(5)] > 0).all()
 
 
-def test_fit__short_recording_of_many_units_says_that_data_limit_it():
-    spikes = np.random.default_rng(0).random((1500, 40)) < 0.1
-    result = MaxEnt().fit(Transitions.from_spikes(spikes), seed=0)
-    assert "data_limited" in result.quality
-    if "no_evidence" in result.quality:
-        assert result.entropy_production == 0.0
+@pytest.mark.parametrize(
+    ("n_unit", "n_bin", "seed", "flags"),
+    [
+        (40, 6000, 1, {"data_limited"}),
+        (40, 30_000, 1, set()),
+        # half of the data changes the value by a quarter, but by less than one standard error
+        (20, 5000, 0, set()),
+    ],
+)
+def test_fit__half_of_the_data_tells_whether_data_limit_it(n_unit, n_bin, seed, flags):
+    transitions = Transitions.from_spikes(ring(n_unit, strength=1.0).simulate(n_bin, seed=seed))
+    result = MaxEnt(n_draw=199).fit(transitions, seed=0)
+    assert result.entropy_production > result.entropy_production_half > 0.1
+    assert result.quality == flags
+
+
+def test_fit__half_without_evidence_is_zero():
+    spikes = np.random.default_rng(1).random((3000, 8)) < 0.2
+    transitions = Transitions.from_spikes(spikes)
+    first_stream = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,)))
+    split = split_transitions(transitions, "blocked", first_stream)
+    half, validation = transitions.take(split.train_half), transitions.take(split.validation)
+    assert fit_path(observable_named("antisymmetric"), half, validation).validation < -0.005
+    assert MaxEnt(n_draw=0).fit(transitions, seed=0).entropy_production_half == 0.0
+
+
+CLEAN = {
+    "validation": 1.0,
+    "raw": 1.0,
+    "value": 1.0,
+    "half": 1.0,
+    "cap": 5.0,
+    "deviation": 0.0,
+    "effective_sample_size": 100.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "flags"),
+    [
+        ({}, set()),
+        ({"effective_sample_size": 99.9}, {"tail_limited"}),
+        ({"raw": 5.0, "value": 5.0, "half": 5.0}, set()),
+        ({"raw": 5.1, "value": 5.0, "half": 5.0}, {"capped"}),
+        ({"validation": 0.0, "value": 0.0, "half": 0.0}, {"no_evidence", "data_limited"}),
+        ({"validation": -0.1, "raw": 5.1, "value": 0.0, "half": 0.0}, {"no_evidence", "data_limited"}),
+        # within a tenth of the value, on either side
+        ({"half": 0.91}, set()),
+        ({"half": 1.09}, set()),
+        ({"half": 0.89}, {"data_limited"}),
+        ({"half": 1.11}, {"data_limited"}),
+        ({"raw": -1.0, "value": -1.0, "half": -0.91}, set()),
+        # or within one standard error, where that is more
+        ({"half": 0.81, "deviation": 0.2}, set()),
+        ({"half": 0.79, "deviation": 0.2}, {"data_limited"}),
+        ({"half": 0.91, "deviation": 0.05}, set()),
+        ({"half": 0.89, "deviation": 0.05}, {"data_limited"}),
+        # not asked for
+        ({"half": np.nan}, set()),
+        (
+            {"raw": 6.0, "value": 5.0, "half": 1.0, "effective_sample_size": 1.0},
+            {"capped", "tail_limited", "data_limited"},
+        ),
+    ],
+)
+def test_doubts__each_has_its_own_reason(changed, flags):
+    case = CLEAN | changed
+    path = PathFit(np.ones(1), case.pop("validation"), ridge=1.0, n_iteration=1, n_evaluation=1, turned=True)
+    tail = TailWeight(case.pop("effective_sample_size"), bias=0.0)
+    assert _doubts(path, **case, tail=tail) == flags
 
 
 def test_fit__no_evidence_gives_zero_with_the_interval_of_the_best_candidate():
@@ -145,9 +213,12 @@ def test_fit__cap_is_the_log_of_the_held_out_transitions():
     n_unit = 12
     spikes = np.tile(np.eye(n_unit, dtype=bool), (20, 1))
     result = MaxEnt(split="shuffled").fit(Transitions.from_spikes(spikes), seed=0)
-    assert result.entropy_production <= np.log(result.n_test)
-    if result.entropy_production_uncapped > np.log(result.n_test):
-        assert "capped" in result.quality
+    assert result.entropy_production_uncapped > 100
+    assert result.n_test == 24
+    assert result.entropy_production == np.log(24)
+    assert result.entropy_production_half == np.log(24)
+    assert result.effective_sample_size < 24
+    assert result.quality == {"capped", "tail_limited"}
 
 
 def test_fit__too_few_blocks_give_no_interval_but_a_reason():

@@ -1,15 +1,19 @@
+import io
+
 import numpy as np
 import pytest
 import reference
+from rich.console import Console
 
 import neq
 from neq.errors import ConfigError, ImpossibleError, SelectionError
+from neq.spikes import surrogates
 from neq.spikes.selection import draw_units
 from workflows import config as configs
-from workflows.studies import study_class
-from workflows.studies.base import Prepared, Source
+from workflows.commands import pipeline
+from workflows.studies import neural_recordings, study_class
 from workflows.studies.neural_config import axis_section, expand
-from workflows.studies.population import open_population
+from workflows.studies.neural_recordings import _truth
 
 BASE = """
 recordings: {kind: synthetic, sessions: [a, b], options: {n_unit: 12, duration: 60}}
@@ -74,12 +78,101 @@ def test_compute__is_the_estimate_of_the_drawn_units(run):
     assert values["entropy_production_per_spike"] == pytest.approx(per_spike)
 
 
-def test_compute__lag_enters_the_rate(run, tmp_path):
-    folder, _, prepared = run
-    study = make(tmp_path, "estimator.lag=3")
-    cell = cell_of()
-    values = study.compute(cell, study.open_inputs(cell, prepared, folder))
+def test_compute__lag_enters_the_rate_and_the_value_per_spike(tmp_path):
+    # units that fire in turn have a direction three bins apart too
+    spikes = np.tile(np.eye(5, dtype=bool), (400, 1)) ^ (np.random.default_rng(0).random((2000, 5)) < 0.1)
+    np.savez(tmp_path / "x.npz", S=spikes, bin_size=0.01)
+    text = f"recordings: {{path: {tmp_path / 'x.npz'}}}\nsizes: [all]\nestimator: {{lag: 3}}"
+    study = make(tmp_path, text=text)
+    prepared = study.ingest(study.sources()[0], tmp_path)
+    cell = {"session": "x", "condition": "all", "size": 0, "repetition": 0}
+    values = study.compute(cell, study.open_inputs(cell, prepared, tmp_path))
+    assert values["entropy_production"] > 0.1
     assert values["entropy_production_rate"] == pytest.approx(values["entropy_production"] / 0.03)
+    per_spike = values["entropy_production"] / (3 * values["spikes_per_bin"])
+    assert values["entropy_production_per_spike"] == pytest.approx(per_spike)
+
+
+def direct(spikes, drawn, labels, *, surrogate="none", lag=1, **options):
+    """Return the estimate of a cell without the study: its units, its bins, its seeds."""
+    mask = spikes["condition_mask"].sel(condition=labels["condition"]).values
+    transitions = neq.Transitions.from_spikes(spikes["spikes"].values[mask][:, drawn], lag=lag)
+    rng = neq.seeds.generator(0, **labels, surrogate=surrogate)
+    turned = surrogates.surrogate(transitions, surrogate, rng)
+    return neq.MaxEnt(**options).fit(turned, seed=neq.seeds.seed_sequence(0, **labels, role="split"))
+
+
+@pytest.mark.parametrize(
+    ("axis", "default", "label"),
+    [
+        ("surrogate", "none", "time_reversal"),
+        ("surrogate", "none", "block_reversal"),
+        ("observable", "antisymmetric", "flow"),
+        ("split", "blocked", "shuffled"),
+        ("lag", 1, 2),
+    ],
+)
+def test_compute__label_of_an_estimator_axis_decides(run, tmp_path, axis, default, label):
+    folder, _, prepared = run
+    study = make(tmp_path, f"axes.{axis}=[{default}, {label}]")
+    labels = {"session": "a", "condition": "driven", "repetition": 0}
+    cells = [{**labels, "size": 6, axis: one} for one in (default, label)]
+    values = [study.compute(cell, study.open_inputs(cell, prepared, folder)) for cell in cells]
+    spikes = neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
+    drawn = np.flatnonzero(np.isin(spikes["unit"].values, values[0]["drawn_unit"]))
+    expected = [direct(spikes, drawn, labels, **{axis: one}) for one in (default, label)]
+    assert expected[0].entropy_production_train != expected[1].entropy_production_train
+    for found, result in zip(values, expected, strict=True):
+        assert found["drawn_unit"].tolist() == values[0]["drawn_unit"].tolist()
+        assert found["entropy_production"] == result.entropy_production
+        assert found["entropy_production_uncapped"] == result.entropy_production_uncapped
+        assert found["entropy_production_train"] == result.entropy_production_train
+        assert found["n_parameter"] == len(result.theta)
+        assert found["n_transition"] == result.n_transition
+        assert found["p_value"] == result.p_value
+
+
+def test_compute__surrogate_takes_the_arrow_of_time_out(run, tmp_path):
+    folder, _, prepared = run
+    study = make(tmp_path, "estimator.surrogate=time_reversal")
+    cell = cell_of(size=0)
+    null = study.compute(cell, study.open_inputs(cell, prepared, folder))
+    assert compute(run, size=0)["p_value"] < 0.01 < null["p_value"]
+
+
+def test_compute__surrogate_is_drawn_anew_for_session_condition_and_repetition(run, tmp_path, monkeypatch):
+    folder, _, prepared = run
+    study = make(tmp_path, "axes.surrogate=[time_reversal, block_reversal]", "estimator.n_draw=0")
+    seen = []
+
+    def noted(transitions, name, rng):
+        seen.append(rng.random())
+        return transitions
+
+    monkeypatch.setattr(neural_recordings, "surrogate", noted)
+    base = {"surrogate": "time_reversal"}
+    others = [{"session": "b"}, {"condition": "weak"}, {"repetition": 1}, {"surrogate": "block_reversal"}]
+    for changed in ({}, {"size": 8}, *others):
+        cell = cell_of(**(base | changed))
+        study.compute(cell, study.open_inputs(cell, prepared, folder))
+    first, other_size, *rest = seen
+    assert other_size == first
+    assert len({first, *rest}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(("order", "sign"), [("most_active", -1), ("least_active", 1)])
+def test_compute__order_of_the_selection_decides_the_draw(run, tmp_path, order, sign):
+    folder, _, prepared = run
+    study = make(tmp_path, f"selection.order={order}")
+    spikes = neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
+    masks = spikes["condition_mask"].values
+    activity = np.mean([spikes["spikes"].values[mask].mean(axis=0) for mask in masks], axis=0)
+    first = set(spikes["unit"].values[np.argsort(sign * activity)[:4]].tolist())
+    for repetition in (0, 1):
+        cell = cell_of(repetition=repetition)
+        values = study.compute(cell, study.open_inputs(cell, prepared, folder))
+        assert set(values["drawn_unit"].tolist()) == first
+    assert set(compute(run)["drawn_unit"].tolist()) != first
 
 
 def test_compute__every_output_is_declared(run, tmp_path):
@@ -99,6 +192,18 @@ def test_compute__exact_value_only_where_the_whole_network_is_drawn(run):
     whole = compute(run, size=0)
     recording = neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60)
     assert whole["exact_entropy_production"] == recording.source["exact"]["driven"]["entropy_production"]
+
+
+def test_compute__exact_value_only_at_lag_1_and_the_bins_of_the_network(run, tmp_path):
+    folder, _, prepared = run
+    study = make(tmp_path, "estimator.lag=2")
+    cell = cell_of(size=0)
+    assert "exact_entropy_production" not in study.compute(cell, study.open_inputs(cell, prepared, folder))
+    coarse = make(tmp_path, "binning.bin_size=0.02")
+    prepared = coarse.ingest(coarse.sources()[0], tmp_path)
+    values = coarse.compute(cell, coarse.open_inputs(cell, prepared, tmp_path))
+    assert values["n_unit"] == 12
+    assert "exact_entropy_production" not in values
 
 
 def test_compute__half_only_in_the_first_repetition(run):
@@ -159,6 +264,14 @@ def test_settings__hold_what_changes_a_number_and_nothing_else(tmp_path):
     assert "lag" not in make(tmp_path, "axes.lag=[1, 2]").settings()["estimator"]
 
 
+def test_settings__hold_the_version_of_the_estimator(tmp_path, monkeypatch):
+    study = make(tmp_path)
+    before = study.settings()
+    assert before["versions"] == {"maxent": neq.MaxEnt.version}
+    monkeypatch.setattr(neq.MaxEnt, "version", neq.MaxEnt.version + 1)
+    assert study.settings() != before
+
+
 def test_sources__one_per_session_and_bin_size(tmp_path):
     study = make(tmp_path, "axes.bin_size=[0.01, 0.02]")
     assert [source.labels for source in study.sources()] == [
@@ -195,11 +308,13 @@ def test_config__two_files_of_one_name_need_names(tmp_path):
     assert [name for name, _ in named.session_paths()] == ["one", "two"]
 
 
-def test_expand__sorted_matches_or_the_pattern_itself(tmp_path):
-    for name in ("b.npz", "a.npz"):
+def test_expand__sorted_matches_of_every_folder(tmp_path):
+    for name in ("y/b.npz", "x/a.npz"):
+        (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
-    assert expand(str(tmp_path / "*.npz")) == [str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]
-    assert expand(str(tmp_path / "*.nwb")) == [str(tmp_path / "*.nwb")]
+    assert expand(str(tmp_path / "*" / "*.npz")) == [str(tmp_path / "x/a.npz"), str(tmp_path / "y/b.npz")]
+    assert expand(str(tmp_path / "*.nwb")) == []
+    assert expand(str(tmp_path / "missing.npz")) == [str(tmp_path / "missing.npz")]
 
 
 def test_ingest__a_missing_file_is_the_readers_sentence(tmp_path):
@@ -213,9 +328,138 @@ def test_axis_section__knows_estimator_and_binning():
     assert "bin_size" in axis_section("bin_size").model_fields
 
 
-def test_figures__of_a_small_run(run):
+def test_cost__grows_with_the_size(run):
     _folder, study, prepared = run
-    assert isinstance(prepared, Prepared)
-    assert isinstance(study.sources()[0], Source)
-    assert study.cost(cell_of(size=8), prepared.facts) > study.cost(cell_of(size=4), prepared.facts)
-    assert open_population.cache_info().maxsize == 4
+    small, large, whole = (study.cost(cell_of(size=size), prepared.facts) for size in (4, 8, 0))
+    assert small < large < whole
+
+
+SMALL = """
+recordings: {kind: synthetic, sessions: [a], options: {n_unit: 8, duration: 20}}
+conditions: [weak, driven]
+sizes: [3, 9, all]
+repetitions: 2
+store: [theta]
+cluster: {workers: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return the config's folder and the dataset of a run of 8 units; size 9 is impossible."""
+    folder = tmp_path_factory.mktemp("small")
+    config = load(folder, SMALL, f"results={folder}/run")
+    pipeline.run(config, Console(file=io.StringIO()))
+    return folder, neq.open_run(folder / "run")
+
+
+def draw(folder, dataset, *overrides):
+    study = make(folder, *overrides, text=SMALL)
+    return study.figures(dataset, study.reduce(dataset))
+
+
+def legend(figure):
+    """Return the labels of all legends of a figure, in order."""
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    return [text.get_text() for one in legends for text in one.get_texts()]
+
+
+def line(figure, gid):
+    """Return the points of the one line with this gid."""
+    (found,) = [one for axes in figure.axes for one in axes.lines if one.get_gid() == gid]
+    return found.get_xydata().tolist()
+
+
+def test_run__small_one_has_values_where_they_are_possible(small):
+    _folder, dataset = small
+    assert dataset["size"].values.tolist() == [3, 9, 0]
+    states = dataset["status"].transpose("size", ...).values.reshape(3, -1)
+    assert [set(row) for row in states] == [{"ok"}, {"impossible"}, {"ok"}]
+    finite = np.isfinite(dataset["exact_entropy_production"]).transpose("size", ...).values.reshape(3, -1)
+    assert [set(row) for row in finite] == [{False}, {False}, {True}]
+
+
+def test_reduce__conditions_in_the_order_of_the_config(small):
+    folder, dataset = small
+    assert dataset["condition"].values.tolist() == ["driven", "weak"]
+    summary = make(folder, text=SMALL).reduce(dataset)
+    assert summary["condition"].values.tolist() == ["weak", "driven"]
+    assert summary["contrast"].values.tolist() == ["weak \N{MINUS SIGN} driven"]
+    means = dataset["entropy_production"].mean(["repetition", "session"])
+    assert means.sel(condition="driven", size=0) != means.sel(condition="weak", size=0)
+    for condition in ("weak", "driven"):
+        mean = summary["entropy_production"].sel(condition=condition, size=0)
+        assert float(mean) == pytest.approx(float(means.sel(condition=condition, size=0)))
+    assert make(folder, "conditions=[driven]", text=SMALL).reduce(dataset)["condition"].values.tolist() == ["driven"]
+
+
+def test_figures__scaling_and_on_request_coupling(small):
+    folder, dataset = small
+    assert set(draw(folder, dataset)) == {"scaling", "coupling"}
+    without = dataset.drop_vars(["theta", "drawn_area"])
+    assert set(draw(folder, without)) == {"scaling"}
+
+
+def test_figures__legend_in_the_order_of_the_config(small):
+    folder, dataset = small
+    assert legend(draw(folder, dataset)["scaling"])[:2] == ["weak", "driven"]
+    turned = draw(folder, dataset, "conditions=[driven, weak]")["scaling"]
+    assert legend(turned)[:2] == ["driven", "weak"]
+
+
+@pytest.mark.parametrize("value", ["entropy_production", "entropy_production_per_spike"])
+def test_figures__exact_value_of_each_condition_at_the_whole_network(small, value):
+    folder, dataset = small
+    figure = draw(folder, dataset, f"figures.value={value}")["scaling"]
+    exact = neq.read_recording(kind="synthetic", session="a", n_unit=8, duration=20).source["exact"]
+    assert "exact, whole network" in legend(figure)
+    for condition in ("weak", "driven"):
+        assert line(figure, f"truth:{condition}") == [[8.0, exact[condition][value]]]
+
+
+def test_figures__no_exact_value_where_only_subsets_were_drawn(small):
+    folder, dataset = small
+    figure = draw(folder, dataset.sel(size=[3]))["scaling"]
+    assert legend(figure)[:2] == ["weak", "driven"]
+    assert "exact, whole network" not in legend(figure)
+    assert _truth(dataset.sel(size=[3]), "entropy_production") is None
+    assert _truth(dataset, "entropy_production_rate") is None
+    assert _truth(dataset, "entropy_production").attrs["truth_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("named", "title", "n_coupling"),
+    [
+        ("{}", "a, weak, N = 8", 28),
+        ("{condition: driven}", "a, driven, N = 8", 28),
+        ("{size: 3, repetition: 1}", "a, weak, N = 3", 3),
+    ],
+)
+def test_coupling__of_the_largest_size_unless_named(small, named, title, n_coupling):
+    folder, dataset = small
+    figure = draw(folder, dataset, f"figures.coupling={named}")["coupling"]
+    assert figure.axes[0].get_title() == title
+    assert f" {n_coupling} couplings (antisymmetric)" in figure.get_label()
+
+
+def test_coupling__draws_the_stored_theta(small):
+    folder, dataset = small
+    figure = draw(folder, dataset, "figures.coupling={condition: driven, repetition: 1}")["coupling"]
+    theta = dataset["theta"].sel(session="a", condition="driven", size=0, repetition=1).values
+    (image,) = figure.axes[0].images
+    assert np.abs(theta).max() > 0
+    # ordered by units, so the same numbers in another order
+    shown = np.sort(image.get_array()[np.triu_indices(8, 1)].__abs__())
+    np.testing.assert_array_equal(shown, np.sort(np.abs(theta)))
+
+
+def test_coupling__cell_without_a_result_says_so(small):
+    folder, dataset = small
+    figure = draw(folder, dataset, "figures.coupling={size: 9}")["coupling"]
+    assert figure.get_label() == "No couplings: this cell is impossible."
+    assert not figure.axes
+    states = dataset["status"].astype("U10").copy()
+    states.loc[{"condition": "weak", "size": 0, "repetition": 0}] = "failed"
+    figures = draw(folder, dataset.assign(status=states))
+    assert figures["coupling"].get_label() == "No couplings: this cell is failed."
+    assert figures["scaling"].axes
