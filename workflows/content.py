@@ -53,30 +53,46 @@ def of_source(recording: Recording, cache: Path) -> str:
     return of_json([[str(name), of_file(path / name, cache)] for name in sorted(source["files"])])
 
 
+def files_of(recording: Recording, cache: Path) -> dict[str, dict[str, Any]]:
+    """Return size, time of change and hash of each file that a recording was made from, by absolute path."""
+    source = recording.source
+    if source.get("content") or not source.get("path"):
+        return {}
+    path = Path(source["path"]).absolute()
+    names = sorted(source["files"]) if source.get("files") else [""]
+    return {str(path / name): stamped(path / name, cache) for name in names}
+
+
 def of_file(path: Path, cache: Path) -> str:
     """Return the hash of the bytes of a file, from ``cache`` where the file has not changed since."""
+    return str(stamped(path, cache)["content"])
+
+
+def stamped(path: Path, cache: Path) -> dict[str, Any]:
+    """Return ``size``, ``mtime_ns`` and ``content`` (hash) of a file; see :func:`of_file`."""
     try:
-        return _of_file(path, cache)
+        return _stamped(path, cache)
     except FileNotFoundError as error:
         raise RecordingError(f"Recording {str(path)!r} does not exist any more; put it back.") from error
     except OSError as error:
         raise RecordingError(f"Recording {str(path)!r} cannot be read ({error.strerror}); copy it again.") from error
 
 
-def _of_file(path: Path, cache: Path) -> str:
+def _stamped(path: Path, cache: Path) -> dict[str, Any]:
     before = path.stat()
     key, stamp = str(path.resolve()), {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
     known = _load(cache).get(key, {})
     if {name: known.get(name) for name in stamp} == stamp and isinstance(known.get("content"), str):
-        return str(known["content"])
+        return dict(known)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
+    entry = {**stamp, "content": digest}
     with contextlib.suppress(OSError):  # a cache: where it cannot be kept the file is read again
-        _keep(cache, key, {**stamp, "content": digest})
-    return digest
+        _keep(cache, key, entry)
+    return entry
 
 
 def of_table(table: xr.Dataset, bin_size: float) -> Any:

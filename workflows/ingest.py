@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,9 @@ class WrittenSpikes:
     content
         Hash of everything in it that a number may depend on, whatever its chunks.
     facts
-        ``n_unit``, ``n_bin``, ``n_segment``, ``n_spike``, ``spikes_lost`` (spikes that found their bin taken) and
-        ``conditions`` (name -> number of bins).
+        ``n_unit``, ``n_bin``, ``n_segment``, ``n_spike``, ``spikes_lost`` (spikes that found their bin taken),
+        ``conditions`` (name -> number of bins) and ``files`` (path -> size, time of change and hash of what was read;
+        of this call, not kept in the store of spikes).
     """
 
     path: str
@@ -93,10 +94,12 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
         staging.sweep(folder)
     except OSError as error:
         raise _unwritable(recording.session, folder, error) from error
-    source = {**recording.source, "content": content.of_source(recording, folder / "sources.json")}
+    cache = folder / "sources.json"
+    files = content.files_of(recording, cache)
+    source = {**recording.source, "content": content.of_source(recording, cache)}
     final = folder / spikes_name(recording.session, source, bin_size)
     if (found := _finished(final)) is not None:
-        return found
+        return _read_from(found, files)
     binned = bin_sparse(recording, bin_size)
     try:
         with staging.staged(final) as part:
@@ -105,7 +108,11 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
         raise _unwritable(recording.session, folder, error) from error
     if (found := _finished(final)) is None:
         raise StoreError(f"{str(final)!r} is damaged; delete it and run again.")
-    return found
+    return _read_from(found, files)
+
+
+def _read_from(written: WrittenSpikes, files: dict[str, Any]) -> WrittenSpikes:
+    return replace(written, facts={**written.facts, "files": files})
 
 
 def _unwritable(session: str, folder: Path, error: OSError) -> StoreError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from neq.errors import ConfigError
+from neq.errors import ConfigError, RecordingError
 from workflows import config as run_config
+from workflows import content
 from workflows.reduce import FOLDER as FIGURES
 from workflows.reduce import INDEX
-from workflows.store import STORE_NAME, problems
+from workflows.store import STORE_NAME, Store, problems
 
 CONFIG_NAME = "config.yaml"
 REPORT_NAME = "report.html"
@@ -54,22 +54,31 @@ def is_stale(run_folder: Path) -> bool:
 
 
 def sources_changed(folder: Path) -> list[str]:
-    """Return the source files that are others than those that were read; one that is gone is not among them."""
-    changed = []
-    for path, entry in known_sources(folder).items():
-        try:
-            found = Path(path).stat()
-        except OSError:
-            continue
-        if (found.st_size, found.st_mtime_ns) != (entry.get("size"), entry.get("mtime_ns")):
-            changed.append(path)
-    return changed
+    """Return the source files with other bytes than those the store was made from; one that is gone is not among them.
+
+    A file is read only where its size or its time of change is another.
+    """
+    return [path for path, entry in known_sources(folder).items() if _changed(Path(path), entry, folder)]
 
 
 def known_sources(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and time of change of every source file that ingest has read, by path."""
-    try:
-        known: dict[str, dict[str, Any]] = json.loads((folder / "spikes" / "sources.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """Return size, time of change and hash of every source file that the store was made from, by path."""
+    if not (folder / STORE_NAME).exists():
         return {}
-    return known
+    prepared = Store.open(folder / STORE_NAME).prepared
+    return {path: entry for one in prepared for path, entry in one.facts.get("files", {}).items()}
+
+
+def _changed(path: Path, entry: dict[str, Any], folder: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    if (found.st_size, found.st_mtime_ns) == (entry["size"], entry["mtime_ns"]):
+        return False
+    if found.st_size != entry["size"]:
+        return True
+    try:
+        return content.of_file(path, folder / "spikes" / "sources.json") != entry["content"]
+    except RecordingError:
+        return True

@@ -69,6 +69,7 @@ def test_write_spikes__states_the_facts(tmp_path):
         "n_spike": n_spike,
         "spikes_lost": n_spike - int(expected["spikes"].sum()),
         "conditions": {"rest": 390, "task": 700},
+        "files": {},
     }
 
 

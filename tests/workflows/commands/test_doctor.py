@@ -96,7 +96,8 @@ def test_examine__leftovers(run_copy):
 def test_examine__missing_spikes_and_sources(run_copy, tmp_path):
     header = run_copy / "sweep.zarr" / "zarr.json"
     content = json.loads(header.read_text())
-    source = {"labels": {"session": "a"}, "path": "spikes/a.zarr", "content": "x", "facts": {}}
+    known = {str(tmp_path / name): {"size": 1, "mtime_ns": 1, "content": "y"} for name in ("gone.npz", "changed.npz")}
+    source = {"labels": {"session": "a"}, "path": "spikes/a.zarr", "content": "x", "facts": {"files": known}}
     broken = {"labels": {"session": "bad1"}, "path": "", "content": "", "error_type": "RecordingError"}
     content["attributes"]["neq"]["prepared"] = [
         {**source, "error_type": "", "error": ""},
@@ -104,9 +105,6 @@ def test_examine__missing_spikes_and_sources(run_copy, tmp_path):
     ]
     header.write_text(json.dumps(content))
     (tmp_path / "changed.npz").touch()
-    (run_copy / "spikes").mkdir()
-    known = {str(tmp_path / name): {"size": 1, "mtime_ns": 1} for name in ("gone.npz", "changed.npz")}
-    (run_copy / "spikes" / "sources.json").write_text(json.dumps(known))
     assert one_problem(run_copy, "the spikes of session a are missing") == f"neq run {run_copy}/config.yaml"
     assert "neq run" in one_problem(run_copy, "session bad1 could not be read: no such file")
     assert "results=FOLDER" in one_problem(run_copy, "changed.npz has changed")
