@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from neq.errors import StudyMismatchError
-from workflows import attributes, layout, store
+from workflows import attributes, growth, ingest, store
 from workflows.grid import Grid, stored_label
 from workflows.store import Store
 from workflows.studies.base import Axis, Label, Output, Prepared, Study
@@ -26,7 +27,23 @@ def reconcile(old: Store, study: Study, prepared: Sequence[Prepared]) -> Store:
         The store belongs to another study; the message shows each difference and the remedy.
     """
     grid = Grid(study.axes())
-    dimensions = study.dimensions(prepared)
+    known = merged(old.prepared, prepared, old.path.parent)
+    dimensions = study.dimensions(known)
+    refuse_another(old, study, grid, prepared)
+    axes = tuple(_grown(kept, new) for kept, new in zip(old.grid.axes, grid.axes, strict=True))
+    dimensions = {dim: max(length, dimensions[dim]) for dim, length in old.dimensions.items()}
+    attrs = attributes.describe(study, known, Grid(axes), old.chunk, dimensions)
+    store.drop_consolidated(old.path)
+    with store.problems(old.path):
+        growth.fit(Store.open(old.path, "r+"), Grid(axes), dimensions)
+        if attrs != old.attrs:
+            # the attributes say which labels count: written last, a growth cut short is done again
+            Store.open(old.path, "r+").group.attrs["neq"] = attrs
+    return Store.open(old.path, "r+")
+
+
+def refuse_another(old: Store, study: Study, grid: Grid, prepared: Sequence[Prepared]) -> None:
+    """Raise :class:`neq.errors.StudyMismatchError`, with every difference, where the store is another study's."""
     lines = list(differences(old, study, grid, prepared))
     if lines:
         raise StudyMismatchError(
@@ -34,16 +51,6 @@ def reconcile(old: Store, study: Study, prepared: Sequence[Prepared]) -> Store:
             + "".join(f"\n  {line}" for line in lines)
             + "\nSet `results` to another folder (--set results=FOLDER) to keep both, or take the changes back."
         )
-    axes = tuple(_grown(kept, new) for kept, new in zip(old.grid.axes, grid.axes, strict=True))
-    dimensions = {dim: max(length, dimensions[dim]) for dim, length in old.dimensions.items()}
-    attrs = attributes.describe(study, merged(old.prepared, prepared), Grid(axes), old.chunk, dimensions)
-    store.drop_consolidated(old.path)
-    with store.problems(old.path):
-        _resize(Store.open(old.path, "r+"), Grid(axes), dimensions)
-        if attrs != old.attrs:
-            # the attributes say which labels count: written last, a growth cut short is done again
-            Store.open(old.path, "r+").group.attrs["neq"] = attrs
-    return Store.open(old.path, "r+")
 
 
 def differences(old: Store, study: Study, grid: Grid, prepared: Sequence[Prepared]) -> Iterator[str]:
@@ -61,18 +68,33 @@ def differences(old: Store, study: Study, grid: Grid, prepared: Sequence[Prepare
             yield f"content of the recording {labels}: {before[_key(one)]} in the store, {one.content} now"
 
 
-def merged(old: Sequence[Prepared], new: Sequence[Prepared]) -> list[Prepared]:
+def merged(old: Sequence[Prepared], new: Sequence[Prepared], run_folder: Path) -> list[Prepared]:
     """Return what is known of every source, the new knowledge first.
 
-    A source that can no longer be read keeps the content it had: its finished cells stay comparable.
+    A source that can no longer be read keeps the content it had: its finished cells stay comparable. Where what was
+    prepared from it is still whole, it serves on as if the source were there.
     """
     known = {_key(one): one for one in old}
     for one in new:
         before = known.get(_key(one))
         if one.error_type and before is not None and before.content:
-            one = replace(before, error_type=one.error_type, error=one.error)
+            lost = not usable(before, run_folder)
+            one = replace(before, error_type=one.error_type if lost else "", error=one.error if lost else "")
         known[_key(one)] = one
     return list(known.values())
+
+
+def usable(prepared: Prepared, run_folder: Path) -> bool:
+    """Return whether what was prepared from a source is there and whole; reads all of its spikes."""
+    path = run_folder / prepared.path
+    if not prepared.path or not path.exists():
+        return False
+    if path.suffix != ".zarr":
+        return True
+    try:
+        return ingest.check_spikes(path) and ingest.open_spikes(path, lazy=True).attrs["content"] == prepared.content
+    except Exception:  # damage shows itself as whatever zarr and its codecs raise
+        return False
 
 
 def _axis_differences(old: Grid, new: Grid) -> Iterator[str]:
@@ -127,19 +149,3 @@ def _grown(old: Axis, new: Axis) -> Axis:
     kind = _kind(old.labels)
     added = tuple(kind(label) for label in new.labels if label not in set(old.labels))
     return replace(old, labels=old.labels + added)
-
-
-def _resize(old: Store, grid: Grid, dimensions: Mapping[str, int]) -> None:
-    """Bring every array to the shape of the grid; again after a crash, it does only what is missing."""
-    for output in old.outputs.values():
-        array = old.array(output.name)
-        shape = grid.shape + tuple(dimensions[dim] for dim in output.dims)
-        if array.shape != shape:
-            array.resize(shape)
-    for axis in grid.axes:
-        array = old.array(axis.name)
-        labels = layout.coordinate_values(axis)
-        if array.shape != labels.shape:
-            array.resize(labels.shape)
-        if list(array[:]) != list(labels):
-            array[:] = labels

@@ -80,6 +80,7 @@ def test_run__says_where_everything_is(finished_run):
     assert "dashboard while it runs: http://127.0.0.1:" in text
     assert "36 cells: 12 ok, 12 failed, 12 impossible" in text
     assert "failed, 12 x ValueError: no number for bad1, repetition 0 (session bad1" in text
+    assert "impossible, 12 x size 13 is larger than the 5 units there are (session a" in text
     assert f"neq rerun {run} --failed" in text
     assert f'import neq; ds = neq.open_run("{run}")' in text
     assert f'ds = xr.open_zarr("{run}/sweep.zarr")' in text
@@ -103,6 +104,15 @@ def test_run__grows_by_new_labels(run_copy):
     assert "36 cells: 24 ok, 12 impossible, 18 computed" in result.output
     assert result.exit_code == 0
     assert Store.open(run_copy / "sweep.zarr").labels("session") == ("a", "bad1", "b")
+
+
+def test_run__tells_of_the_labels_of_its_config_only(run_copy):
+    result = invoke("run", run_copy / "config.yaml", "--set", f"results={run_copy}", "--set", "sessions=[a]")
+    assert "18 cells: 12 ok, 6 impossible" in result.output
+    assert "failed" not in result.output
+    assert "18/18" not in (run_copy / "report.html").read_text()
+    assert "12/18 cells, 6 impossible" in (run_copy / "report.html").read_text()
+    assert "left out by the config: session bad1" in invoke("status", run_copy).output
 
 
 def test_run__another_study_is_refused_with_the_difference(run_copy):
@@ -234,6 +244,25 @@ def test_plan__finished(run_copy):
     result = invoke("plan", run_copy / "config.yaml", "--set", f"results={run_copy}")
     assert "so far 12 ok, 12 failed, 12 impossible" in result.output
     assert "nothing to compute" in result.output
+
+
+def test_plan__another_study_is_refused_as_by_run(run_copy):
+    same = [run_copy / "config.yaml", "--set", f"results={run_copy}", "--set", "seed=5"]
+    planned, ran = invoke("plan", *same), invoke("run", *same)
+    assert planned.exit_code == ran.exit_code == 2
+    assert planned.stderr == ran.stderr
+    assert "seed: 0 in the store, 5 in the config" in planned.stderr
+
+
+def test_plan__no_recording_can_be_read(tmp_path):
+    (tmp_path / "m.yaml").write_text(
+        f"recordings: {{path: {tmp_path}/missing.npz}}\nsizes: [3]\nresults: {tmp_path}/results/m\n"
+    )
+    result = invoke("plan", tmp_path / "m.yaml")
+    assert result.exit_code == 2
+    assert "session missing" in result.stderr
+    assert "missing.npz" in result.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_status__plain_in_a_pipe(run_copy):

@@ -167,7 +167,9 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def extrapolate(timings: Sequence[Timing], cost: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
+def extrapolate(
+    timings: Sequence[Timing], cost: np.ndarray, weight: np.ndarray, spread: float = 0.0
+) -> tuple[float, float, float]:
     """Return the seconds all cells take: the likely value and its range.
 
     Parameters
@@ -178,12 +180,15 @@ def extrapolate(timings: Sequence[Timing], cost: np.ndarray, weight: np.ndarray)
         Expected cost of groups of cells (group,), in the study's units.
     weight
         Number of cells in each group (group,).
+    spread
+        Standard error of the whole cost, relative to it: that of sources nobody has looked into.
 
     Returns
     -------
     tuple of float
         Low, likely, high. Between the costs of the pilot's cells the seconds per cost are interpolated on logarithmic
-        axes. The range holds two standard errors of the pilot's scatter and 25 % for another hour on the machine.
+        axes. The range holds two standard errors of the pilot's scatter and of the unread sources, and 25 % for another
+        hour on the machine.
 
     Examples
     --------
@@ -202,5 +207,5 @@ def extrapolate(timings: Sequence[Timing], cost: np.ndarray, weight: np.ndarray)
     likely = float(predicted @ weight)
     freedom = len(usable) - len(knots)
     scatter = np.sqrt(((np.log(ratio) - mean[group]) ** 2).sum() / freedom) if freedom else 0.3
-    factor = float(np.exp(np.hypot(2 * scatter / np.sqrt(len(usable)), np.log(1.25))))
+    factor = float(np.exp(np.linalg.norm([2 * scatter / np.sqrt(len(usable)), 2 * spread, np.log(1.25)])))
     return likely / factor, likely, likely * factor

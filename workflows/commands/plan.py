@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import psutil
 
 from workflows import config as run_config
 from workflows import layout, studies
-from workflows.blocks import task
-from workflows.commands import disk_use, pilot
-from workflows.grid import REPETITION, Blocks, Grid, Index, stored_label
+from workflows.commands import disk_use, pilot, plan_sources
+from workflows.grid import REPETITION, Blocks, Grid, Index
+from workflows.reconcile import refuse_another
 from workflows.store import STORE_NAME, Store
-from workflows.studies.base import Cell, Prepared, Source, Study
+from workflows.studies.base import Cell, Prepared, Study
 
-MOST_SOURCES = 3
 MOST_GROUPS = 100_000
 ENGINE_SECONDS = 1e-3
 """Worker time of a cell that is not its computation."""
@@ -51,6 +49,8 @@ class Plan:
         Size on disk, at most.
     n_source, n_source_read
         Sources there are, and of which the facts are known.
+    broken
+        Sources that could not be read, each with the reason.
     ingest_seconds
         Time to read all sources, from those read now.
     """
@@ -67,6 +67,7 @@ class Plan:
     spikes_bytes: int
     n_source: int
     n_source_read: int
+    broken: list[str]
     ingest_seconds: float
 
     @property
@@ -113,25 +114,34 @@ def make(
         Seconds after which no further cell is timed.
     progress
         Called with the timed and the chosen number of cells.
+
+    Raises
+    ------
+    neq.errors.StudyMismatchError
+        The store there belongs to another study.
+    neq.errors.RecordingError
+        No source can be read.
     """
     study = studies.study_class(config.study)(config)
     grid = Grid(study.axes())
     folder = config.run_folder
     old = Store.open(folder / STORE_NAME) if (folder / STORE_NAME).exists() else None
+    if old is not None:
+        refuse_another(old, study, grid, [])
     status = status_on(grid, old)
     chunk = old.chunk if old is not None else grid.block_shape(config.sweep.block)
     blocks = Blocks(grid.shape, chunk)
-    prepared, ingest_seconds = _prepare(study, config, folder, old)
-    lookup = _lookup(prepared)
+    prepared, ingest_seconds = plan_sources.prepare(study, config, folder, old)
+    if old is not None:
+        refuse_another(old, study, grid, prepared)
+    lookup = plan_sources.lookup(prepared)
     pending = status == layout.PENDING
-    known = _known_mask(grid, prepared) if study.sources() else np.ones(grid.shape, bool)
+    known = plan_sources.known(grid, prepared) if study.sources() else np.ones(grid.shape, bool)
     groups, weight = _groups(grid, pending)
-    facts = [one.facts if (one := lookup(cell)) is not None else {} for cell in groups]
-    out = np.array([study.impossible(cell, fact) for cell, fact in zip(groups, facts, strict=True)], bool)
-    typical = next((one.facts for one in prepared if not one.error_type), {})
-    cost = np.array([study.cost(cell, fact or typical) for cell, fact in zip(groups, facts, strict=True)], float)
+    cost, spread = plan_sources.costs(study, groups, weight, prepared)
+    out = np.array([study.impossible(cell, one.facts if (one := lookup(cell)) else {}) for cell in groups], bool)
     timings = _time_cells(study, grid, pending & known, lookup, folder, budget, progress)
-    low, likely, high = pilot.extrapolate(timings, cost[~out], weight[~out])
+    low, likely, high = pilot.extrapolate(timings, cost[~out], weight[~out], spread)
     overhead = ENGINE_SECONDS * float(weight.sum())
     return Plan(
         grid=grid,
@@ -146,6 +156,7 @@ def make(
         spikes_bytes=disk_use.spikes_bytes(folder, prepared, len(study.sources())),
         n_source=len(study.sources()),
         n_source_read=sum(not one.error_type for one in prepared),
+        broken=[plan_sources.complaint(one) for one in prepared if one.error_type],
         ingest_seconds=ingest_seconds,
     )
 
@@ -163,28 +174,6 @@ def status_on(grid: Grid, old: Store | None) -> np.ndarray:
         places.append([j for _, j in pairs])
     status[np.ix_(*wanted)] = old.status()[np.ix_(*places)]
     return status
-
-
-def _prepare(
-    study: Study, config: run_config.RunConfig, folder: Path, old: Store | None
-) -> tuple[list[Prepared], float]:
-    """Return what is known of the sources, a few of them prepared now, and the time all would take."""
-    sources = study.sources()
-    known = {_key(one.labels): one for one in (old.prepared if old is not None else []) if one.content}
-    known = {key: one for key, one in known.items() if (folder / one.path).exists()}
-    places = np.linspace(0, len(sources) - 1, min(MOST_SOURCES, len(sources))).astype(int)
-    chosen = [sources[i] for i in places]
-    missing = [source for source in chosen if _key(source.labels) not in known]
-    start = time.monotonic()
-    for source in missing:
-        known[_key(source.labels)] = _ingest(config, folder, source)
-    seconds = (time.monotonic() - start) / max(1, len(missing)) * len(sources)
-    return [known[key] for source in sources if (key := _key(source.labels)) in known], seconds
-
-
-def _ingest(config: run_config.RunConfig, folder: Path, source: Source) -> Prepared:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Prepared(**task.run_ingest(str(folder), run_config.science(config), asdict(source)))
 
 
 def _time_cells(
@@ -227,19 +216,3 @@ def _groups(grid: Grid, pending: np.ndarray) -> tuple[list[Cell], np.ndarray]:
     counts = weight[tuple(indices.T)].astype(float)
     scale = weight.sum() / max(1.0, counts.sum())
     return [grid.cell(tuple(index)) for index in indices.tolist()], counts * scale
-
-
-def _known_mask(grid: Grid, prepared: Sequence[Prepared]) -> np.ndarray:
-    """Return which cells have a source that was read (bool, grid)."""
-    masks = [grid.mask({name: (label,) for name, label in one.labels.items()}) for one in prepared if one.content]
-    return np.logical_or.reduce(masks) if masks else np.zeros(grid.shape, bool)
-
-
-def _lookup(prepared: Sequence[Prepared]) -> Callable[[Cell], Prepared | None]:
-    by_labels = {_key(one.labels): one for one in prepared}
-    names = list(prepared[0].labels) if prepared else []
-    return lambda cell: by_labels.get(_key({name: cell[name] for name in names})) if names else None
-
-
-def _key(labels: Cell) -> tuple[Any, ...]:
-    return tuple((name, stored_label(name, labels[name])) for name in sorted(labels))

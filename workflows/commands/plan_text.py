@@ -32,6 +32,7 @@ def lines(plan: Plan) -> list[str]:
     ]
     if plan.n_source:
         said.append(f"recordings: {plan.n_source_read} of {plan.n_source} read{_unread(plan)}")
+    said += [f"  cannot be read, {complaint}" for complaint in plan.broken]
     said += [f"  timed {cell_text(dict(one.cell))}: {one.error or _seconds(one.seconds)}" for one in plan.timings]
     return [*said, *_cost(plan)] if plan.n_open else [*said, "nothing to compute"]
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import toy_study
 
+from neq.errors import RecordingError, StudyMismatchError
 from workflows import layout, store
-from workflows.commands import pilot, plan
+from workflows.commands import pilot, plan, plan_sources, plan_text
 from workflows.grid import Grid
-from workflows.studies.base import Axis
+from workflows.studies.base import Axis, Prepared
 
 
 class Timed(toy_study.Toy):
@@ -59,11 +60,70 @@ def test_make__impossible_known_from_the_sources(config, tmp_path):
     assert made.spikes_bytes == 4
 
 
-def test_make__unreadable_source(config):
+def test_make__no_source_can_be_read(config, tmp_path):
+    wanted = config(with_sources=True, sessions=tuple("abcde"))
+    with pytest.raises(RecordingError, match=r"session a: .*No such file.* The other 4 cannot be read either"):
+        plan.make(wanted)
+    assert not (tmp_path / "run").exists()
+
+
+def test_make__none_read_leaves_other_peoples_files(config, tmp_path):
+    (tmp_path / "run" / "leases").mkdir(parents=True)
+    with pytest.raises(RecordingError):
+        plan.make(config(with_sources=True))
+    assert (tmp_path / "run" / "leases").exists()
+
+
+def test_make__tells_why_a_source_cannot_be_read(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "b.txt").write_text("b")
     made = plan.make(config(with_sources=True))
-    assert made.timings == []
-    assert np.isnan(made.seconds[1])
-    assert made.n_source_read == 0
+    assert (made.n_source, made.n_source_read) == (2, 1)
+    text = "\n".join(plan_text.lines(made))
+    assert "cannot be read, session a: [Errno 2] No such file" in text
+    assert "core-hours" in text
+
+
+def test_make__another_study_is_refused(config, tmp_path):
+    first = config()
+    (tmp_path / "run").mkdir()
+    study = toy_study.Toy(first)
+    store.create(tmp_path / "run" / "sweep.zarr", study, [], Grid(study.axes()))
+    with pytest.raises(StudyMismatchError, match=r"seed: 0 in the store, 5 in the config\nSet `results`"):
+        plan.make(config(seed=5))
+
+
+class Sized(toy_study.Toy):
+    """Cost is the number of units of the source."""
+
+    def cost(self, cell, facts):
+        return float(facts.get("n_unit", 1))
+
+
+def test_costs__unread_sources_are_like_the_mean_of_the_others(config):
+    study = Sized(config(sizes=(2,)))
+    groups = [{"session": session, "condition": "rest", "size": 2, "repetition": 0} for session in "abcd"]
+    read = [Prepared({"session": name}, "p", "c", {"n_unit": n}) for name, n in (("a", 10), ("b", 30))]
+    broken = Prepared({"session": "c"}, error_type="OSError", error="gone")
+    cost, spread = plan_sources.costs(study, groups, np.ones(4), [*read, broken])
+    assert cost.tolist() == [10, 30, 20, 20]
+    # c and d: a deviation of sqrt(200) each, the mean known from two
+    np.testing.assert_allclose(spread, 2 * np.sqrt(200) * np.sqrt(1 / 2 + 1 / 2) / 80)
+    assert plan_sources.costs(study, groups[:2], np.ones(2), read)[1] == 0
+
+
+def test_costs__an_unread_source_may_be_too_small(config):
+    study = Sized(config(sizes=(20,)))
+    groups = [{"session": session, "condition": "rest", "size": 20, "repetition": 0} for session in "ab"]
+    read = [Prepared({"session": name}, "p", "c", {"n_unit": n}) for name, n in (("c", 10), ("d", 30))]
+    assert plan_sources.costs(study, groups, np.ones(2), read)[0].tolist() == [15, 15]
+
+
+def test_extrapolate__wider_where_sources_are_unread():
+    timings = [pilot.Timing({}, 1.0, 1.0), pilot.Timing({}, 1.0, 1.0)]
+    low, likely, high = pilot.extrapolate(timings, np.ones(1), np.ones(1), 0.5)
+    assert high > likely * np.exp(1.0)
+    assert low < likely / np.exp(1.0)
 
 
 def test_make__resumes_and_grows(config, tmp_path, toy):
