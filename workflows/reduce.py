@@ -19,6 +19,7 @@ from neq import figures as drawing
 from neq.figures import style
 from neq.runs import open_run
 from workflows import store
+from workflows.grid import stored_label
 from workflows.studies.base import Study
 
 FOLDER = "figures"
@@ -59,12 +60,21 @@ def make_figures(run_folder: str | Path, study: Study) -> list[Path]:
 
 
 def reduce_run(run_folder: str | Path, study: Study) -> Reduced:
-    """Open a run, summarise it and draw its figures; writes nothing."""
-    dataset = open_run(run_folder)
+    """Open a run, summarise what its config names and draw the figures; writes nothing."""
+    dataset = in_config(open_run(run_folder), study)
     if not bool((dataset["status"] == "ok").any()):
         return Reduced(dataset, xr.Dataset(), {NO_RESULT: drawing.message("No result yet", _states(dataset))})
     summary = study.reduce(dataset)
     return Reduced(dataset, summary, study.figures(dataset, summary))
+
+
+def in_config(dataset: xr.Dataset, study: Study) -> xr.Dataset:
+    """Return the part of a run whose labels the study's config names; a store keeps those of earlier configs too."""
+    chosen = {}
+    for axis in study.axes():
+        wanted = {stored_label(axis.name, label) for label in axis.labels}
+        chosen[axis.name] = [i for i, label in enumerate(dataset[axis.name].values.tolist()) if label in wanted]
+    return dataset.isel(chosen)
 
 
 def write(run_folder: str | Path, reduced: Reduced) -> list[Path]:

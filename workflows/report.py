@@ -21,7 +21,7 @@ TEMPLATE = "report.html.jinja"
 N_HEADLINE = 12
 
 
-def write_report(run_folder: str | Path, study: Study) -> Path:
+def write_report(run_folder: str | Path, study: Study, reduced: reduce.Reduced | None = None) -> Path:
     """Write ``report.html`` of a run, finished or not: one file, nothing fetched from anywhere.
 
     Parameters
@@ -30,6 +30,8 @@ def write_report(run_folder: str | Path, study: Study) -> Path:
         The run.
     study
         Its study.
+    reduced
+        What :func:`workflows.reduce.reduce_run` returned, where that is known already.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def write_report(run_folder: str | Path, study: Study) -> Path:
         The page.
     """
     folder = Path(run_folder)
-    page = render(folder, reduce.reduce_run(folder, study))
+    page = render(folder, reduced or reduce.reduce_run(folder, study))
     with store.problems(folder):
         reduce.write_whole(folder / NAME, page.encode())
     return folder / NAME
@@ -72,7 +74,7 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "differences": report_tables.differences(summary),
         "completeness": report_tables.completeness(dataset),
         "problems": report_tables.problems(dataset),
-        "sources": _sources(run_folder),
+        "sources": _sources(run_folder, dataset),
         "cost": report_tables.cost(dataset),
         "runs": [(run, list(flat(facts))) for run, facts in reversed(runs.items())],
         "config": _config(run_folder, dataset),
@@ -146,9 +148,13 @@ def _figure(name: str, figure: Any) -> dict[str, str]:
     return {"name": name, "caption": figure.get_label(), "width": width, "data": f"data:image/png;base64,{content}"}
 
 
-def _sources(run_folder: Path) -> report_tables.Table:
-    """Return what ingest left of each source: labels, plain facts, content or error."""
-    prepared = store.Store.open(run_folder / store.STORE_NAME).prepared
+def _sources(run_folder: Path, dataset: xr.Dataset) -> report_tables.Table:
+    """Return what ingest left of each source of the dataset: labels, plain facts, content or error."""
+    prepared = [
+        one
+        for one in store.Store.open(run_folder / store.STORE_NAME).prepared
+        if all(label in dataset[name].values.tolist() for name, label in one.labels.items())
+    ]
     keys = list(dict.fromkeys(key for one in prepared for key, fact in one.facts.items() if _is_plain(fact)))
     rows = [
         (

@@ -50,6 +50,18 @@ def test_make_figures__tables_hold_the_summary(run):
     assert len(session) == 24
 
 
+def test_make_figures__leaves_out_what_the_config_leaves_out(run):
+    folder, write = run
+    study = write(status={0: "failed"})
+    fewer = type(study)(study.config.model_copy(update={"sessions": ("b",), "sizes": (10, "all")}))
+    reduce.make_figures(folder, fewer)
+    table = pd.read_csv(folder / "figures" / "summary.csv")
+    assert set(table[f"{VALUE}_n_session"]) == {1}
+    assert set(table["size"]) == {0, 10}
+    caption = json.loads((folder / "figures" / "figures.json").read_text())["figures"]["scaling"]
+    assert "32/32 cells" in caption
+
+
 def test_make_figures__same_data_same_bytes(run):
     folder, write = run
     study = write()

@@ -121,6 +121,16 @@ def test_write_report__groups_failures_by_message(page):
     assert "session a, condition rest, surrogate none, size 10, repetition 0" in text
 
 
+def test_write_report__leaves_out_what_the_config_leaves_out(run):
+    folder, write = run
+    study = write(status={0: "failed"})
+    fewer = type(study)(study.config.model_copy(update={"sessions": ("b",)}))
+    read = Page(report.write_report(folder, fewer).read_text())
+    assert "48/48 cells" in "".join(read.text)
+    assert ["b", "30", "abc123"] in read.rows
+    assert ["a", "30", "abc123"] not in read.rows
+
+
 def test_write_report__escapes_what_came_from_elsewhere(run, page):
     evil = "<script>alert(1)</script>"
     read = page(

@@ -1,7 +1,6 @@
 """Runs of the main study on files that change, move or vanish between two runs."""
 
 import os
-import re
 import shutil
 
 import numpy as np

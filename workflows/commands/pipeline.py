@@ -58,7 +58,7 @@ def run(
             counts, computed = _compute(config, study, lease, console, prepare)
         outcome = Outcome(folder, counts, computed, time.monotonic() - start)
     draw(folder, study, console, again=bool(outcome.n_computed))
-    tell(outcome, console)
+    tell(outcome, study, console)
     return outcome
 
 
@@ -70,7 +70,7 @@ def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | Non
     old = Store.open(path)
     same = old.attrs["config"] == run_config.science(config) and old.attrs["study_version"] == study.version
     unusable = any(one.error_type or not (config.run_folder / one.path).exists() for one in old.prepared)
-    unreadable = any(True for _ in damage.coordinates(old))
+    unreadable = any(True for _ in damage.structure(old))
     if not same or unusable or unreadable or sources_changed(config.run_folder):
         return None
     counts = count(status_on(Grid(study.axes()), old))
@@ -95,8 +95,9 @@ def draw(run_folder: Path, study: Study, console: Console, again: bool = True) -
     from workflows import reduce, report
 
     say(console, "reduce, figures, report")
-    reduce.make_figures(run_folder, study)
-    report.write_report(run_folder, study)
+    reduced = reduce.reduce_run(run_folder, study)
+    reduce.write(run_folder, reduced)
+    report.write_report(run_folder, study, reduced)
 
 
 def _compute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,16 @@ class Snapshot:
         The same along each axis.
     driver
         Who drives the run (host, pid, since, progress), None where nobody does.
+    left_out
+        Labels of the store that its present config leaves out, by axis; their cells are counted, but no figure has
+        them.
     """
 
     run_folder: Path
     counts: dict[str, int]
     rows: list[Row]
     driver: dict[str, Any] | None
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def n_left(self) -> int:
@@ -84,7 +88,7 @@ def look(run_folder: Path) -> Snapshot:
                 states[place] = STATES.index(RUNNING)
     wanted = engine.wanted_cells(opened, opened.study)
     states[~wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver)
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened))
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
@@ -101,6 +105,7 @@ def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
 def show(snapshot: Snapshot) -> RenderableType:
     """Return what `neq status` prints."""
     lines = [_headline(snapshot), *_driver(snapshot)]
+    lines += [f"left out by the config: {axis} {', '.join(labels)}" for axis, labels in snapshot.left_out.items()]
     if not snapshot.rows:
         return Text("\n".join(lines))
     shown = [state for state in STATES if snapshot.counts[state] or state in ("ok", "failed", "pending")]
@@ -163,6 +168,15 @@ def _driver(snapshot: Snapshot) -> list[str]:
     if progress.get("dashboard"):
         lines += [f"dashboard: {progress['dashboard']}"]
     return lines
+
+
+def _left_out(opened: Store) -> dict[str, list[str]]:
+    now = Grid(opened.study.axes())
+    found = {
+        axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
+        for axis in opened.grid.axes
+    }
+    return {name: labels for name, labels in found.items() if labels}
 
 
 def _counts(states: np.ndarray) -> dict[str, int]:

@@ -13,6 +13,7 @@ from workflows import layout
 from workflows.grid import shown_label
 from workflows.progress import duration, say
 from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Study
 
 MOST_ERRORS = 5
 
@@ -44,13 +45,15 @@ class Outcome:
         return int(bool(self.counts["failed"] or self.counts["pending"]))
 
 
-def tell(outcome: Outcome, console: Console) -> None:
-    """Print the counts, the failures and where everything is."""
+def tell(outcome: Outcome, study: Study, console: Console) -> None:
+    """Print the counts, why cells of the config have no value, and where everything is."""
     folder = outcome.run_folder
     took = f", {outcome.n_computed} computed in {duration(outcome.seconds)}" if outcome.n_computed else ""
     say(console, f"{counted(outcome.counts)}{took}")
-    for line in failures(folder):
-        say(console, line)
+    for state in ("failed", "impossible"):
+        if outcome.counts[state]:
+            for line in reasons(folder, study, state):
+                say(console, line)
     if outcome.counts["failed"]:
         say(console, f"compute the failed cells again: neq rerun {folder} --failed")
     figures = sorted((folder / "figures").glob("*.p[dn][fg]"))
@@ -76,25 +79,28 @@ def counted(counts: dict[str, int]) -> str:
 _OTHERS = ("failed", "impossible", "not_needed", "pending")
 
 
-def failures(folder: Path) -> list[str]:
-    """Return one line for each kind of failure: how many cells, message and labels of the first."""
+def reasons(folder: Path, study: Study, state: str) -> list[str]:
+    """Return why cells of the config are in a state, a line a kind: how many, message and labels of the first."""
     opened = Store.open(folder / STORE_NAME)
-    failed = opened.status() == layout.FAILED
+    wanted = opened.grid.mask({axis.name: axis.labels for axis in study.axes()})
+    found = wanted & (opened.status() == layout.STATUS_NAMES.index(state))
     kinds: Counter[str] = Counter()
     first: dict[str, str] = {}
-    for block in opened.blocks.holding(failed):
+    for block in opened.blocks.holding(found):
         region = opened.blocks.region(block)
         types, messages = opened.read("error_type", region), opened.read("error", region)
-        for index in opened.blocks.cells(block)[failed[region].ravel()]:
+        for index in opened.blocks.cells(block)[found[region].ravel()]:
             place = tuple(int(i) - part.start for i, part in zip(index, region, strict=True))
-            message = f"{types[place]}: {str(messages[place]).partition(chr(10))[0]}"
+            message = str(messages[place]).partition("\n")[0]
+            if state == "failed":
+                message = f"{types[place]}: {message}"
             # messages that differ by numbers alone are of one kind
             kind = re.sub(r"\d+", "#", message)
             kinds[kind] += 1
             first.setdefault(kind, f"{message} ({cell_text(opened.grid.cell(tuple(int(i) for i in index)))})")
-    lines = [f"failed, {n} x {first[kind]}" for kind, n in kinds.most_common(MOST_ERRORS)]
+    lines = [f"{state}, {n} x {first[kind]}" for kind, n in kinds.most_common(MOST_ERRORS)]
     rest = sum(kinds.values()) - sum(n for _, n in kinds.most_common(MOST_ERRORS))
-    return [*lines, *([f"failed, {rest} more of other kinds: neq doctor {folder}"] if rest else [])]
+    return [*lines, *([f"{state}, {rest} more of other kinds: {folder / 'report.html'}"] if rest else [])]
 
 
 def cell_text(cell: dict[str, str | int | float]) -> str:
