@@ -18,6 +18,7 @@ from neq.errors import LeaseLostError, StoreError, SweepError
 from workflows import layout
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
+from workflows.blocks.order import costliest_first as costliest_first
 from workflows.grid import REPETITION, SIZE, shown_label
 from workflows.lease import Lease
 from workflows.store import Store, problems
@@ -235,23 +236,6 @@ class Dispatch:
             elif axis.name != SIZE:
                 words.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
         return ", ".join(words)
-
-
-def costliest_first(opened: Store, pending: np.ndarray) -> list[str]:
-    """Return the blocks with a pending cell (bool, grid), the most expected work first."""
-    blocks = opened.blocks.holding(pending)
-    costs = {block: _cost(opened, block, pending) for block in blocks}
-    return sorted(blocks, key=lambda block: -costs[block])
-
-
-def _cost(opened: Store, block: str, pending: np.ndarray) -> float:
-    region = opened.blocks.region(block)
-    total = 0.0
-    for local in np.argwhere(pending[region]).tolist():
-        cell = opened.grid.cell(tuple(s.start + i for s, i in zip(region, local, strict=True)))
-        prepared = opened.prepared_for(cell)
-        total += opened.study.cost(cell, prepared.facts if prepared else {})
-    return total
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:
