@@ -287,6 +287,10 @@ def test_sources__one_per_session_and_bin_size(tmp_path):
         ("sizes=[4, 4]", "a label stands twice"),
         ("axes.lags=[1]", "lags cannot be an axis; these can: observable, split, lag"),
         ("axes.lag=[1, 1]", "a label stands twice"),
+        ("axes.lag=['1', 1.0]", "a label stands twice"),
+        ("figures.coupling={cond: weak}", "cond is no axis; these are: session, condition, size, repetition"),
+        ("figures.coupling={size: 7}", "size has no label 7"),
+        ("figures.coupling={condition: sleep}", "condition has no label sleep"),
         ("axes.lag=[0]", "axes"),
         ("binning.bin_size=0", "binning.bin_size"),
         ("binning.bin_size=-1", "binning.bin_size"),
@@ -306,6 +310,22 @@ def test_config__two_files_of_one_name_need_names(tmp_path):
         load(tmp_path, text)
     named = load(tmp_path, "recordings: {path: {one: x/a.npz, two: y/a.npz}}\nsizes: [4]")
     assert [name for name, _ in named.session_paths()] == ["one", "two"]
+
+
+def test_config__sessions_that_no_source_has(tmp_path):
+    text = "recordings: {path: {a: x.npz, b: y.npz}, sessions: [a, bb]}\nsizes: [4]"
+    with pytest.raises(ConfigError, match="no source is session bb; there are a, b"):
+        load(tmp_path, text)
+
+
+def test_config__labels_of_axes_are_the_checked_values(tmp_path):
+    assert load(tmp_path, BASE, "axes.lag=['1', 2.0]").axes["lag"] == [1, 2]
+
+
+def test_axes__a_pattern_without_a_match_is_named(tmp_path):
+    study = make(tmp_path, text="recordings: {path: nowhere/*.npz}\nsizes: [4]")
+    with pytest.raises(neq.NeqError, match=r"No file matches recordings.path .*nowhere/\*.npz"):
+        study.axes()
 
 
 def test_expand__sorted_matches_of_every_folder(tmp_path):
