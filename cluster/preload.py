@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -39,13 +41,18 @@ def cache_root() -> Path:
 def take(root: Path) -> Path:
     """Return the first free folder under ``root``, ours until this process ends.
 
+    Where somebody else made ``root`` or may write there, a new folder takes its place.
+
     Examples
     --------
     >>> with tempfile.TemporaryDirectory() as root:
     ...     take(Path(root)).name, take(Path(root)).name
     ('0', '1')
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(mode=0o700, parents=True)
+    if not _ours(root):
+        root = Path(tempfile.mkdtemp(prefix=f"{root.name}-"))
     for number in itertools.count():
         lock = os.open(root / f"{number}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -58,3 +65,9 @@ def take(root: Path) -> Path:
         folder.mkdir(exist_ok=True)
         return folder
     raise AssertionError("unreachable")
+
+
+def _ours(folder: Path) -> bool:
+    """Whether nobody else can put kernels there: the folder for temporary files is everybody's."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

@@ -6,9 +6,10 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from neq.errors import ConfigError
+from neq.errors import SweepError
 from workflows.config import ClusterConfig
 
 if TYPE_CHECKING:
@@ -26,27 +27,29 @@ def start(config: ClusterConfig) -> Iterator[distributed.Client]:
 
     Raises
     ------
-    neq.errors.ConfigError
-        There is no such profile, or the memory is no size.
+    neq.errors.SweepError
+        It does not start.
     """
-    from dask.utils import parse_bytes
-
     from cluster import local
 
-    if config.profile != "local":
-        raise ConfigError(f"There is no cluster profile {config.profile!r}; use --cluster local.")
-    try:
-        parse_bytes(config.memory or "1GiB")
-    except ValueError as error:
-        raise ConfigError(f"cluster.memory: expected a size such as 4GiB, found {config.memory!r}.") from error
     stack = contextlib.ExitStack()
     try:
         with undisturbed():
-            client = stack.enter_context(local.start(config.workers, config.memory))
+            client = _entered(stack, local.start(config.workers, config.memory))
         yield client
     finally:
         with undisturbed():
             stack.close()
+
+
+def _entered(stack: contextlib.ExitStack, cluster: AbstractContextManager[distributed.Client]) -> distributed.Client:
+    try:
+        return stack.enter_context(cluster)
+    except (RuntimeError, OSError, TimeoutError) as error:
+        raise SweepError(
+            f"The cluster does not start ({' '.join(str(error).split())}): "
+            "see whether this machine has memory and processes left for so many workers, then give the command again."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 
+RerunOverrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="cluster.KEY=VALUE or sweep.deaths=N, nothing else.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, such as results/demo.")]
 
 
@@ -131,10 +134,10 @@ def rerun(
     run: RunFolder,
     failed: Annotated[bool, typer.Option("--failed", help="The failed cells.")] = False,
     where: Annotated[str | None, typer.Option(metavar="EXPR", help="The cells for which this holds.")] = None,
-    override: Overrides = [],  # noqa: B006
+    override: RerunOverrides = [],  # noqa: B006
     debug: Debug = False,
 ) -> int:
-    """Compute chosen cells of a run again. Only cluster keys and sweep.deaths can be set.
+    """Compute chosen cells of a run again, by the config that the run keeps.
 
     EXPR compares axes, status and the store's variables: == != < <= > >= in, is nan, and, or, not.
 

@@ -26,12 +26,18 @@ def config_check(config: ConfigFile, override: Overrides = [], debug: Debug = Fa
     \b
     neq config check configs/demo.yaml
     """
+    from neq.errors import RecordingError
     from workflows import config as run_config
     from workflows import studies
     from workflows.grid import Grid
 
     loaded = run_config.load(config, override)
-    grid = Grid(studies.study_class(loaded.study)(loaded).axes())
+    try:
+        grid = Grid(studies.study_class(loaded.study)(loaded).axes())
+    except RecordingError as error:
+        # a config may be written where its recordings are not
+        typer.echo(f"{config} is right, but its cells cannot be counted here: {error}")
+        return
     grid.block_shape(loaded.sweep.block)
     axes = " x ".join(f"{n} {name}" for name, n in zip(grid.names, grid.shape, strict=True))
     typer.echo(f"{config} is right: {grid.n_cell} cells ({axes})")

@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+import cluster
 from neq.errors import ConfigError
 from workflows import config_problems, studies, yaml_text
 
@@ -41,6 +51,27 @@ class ClusterConfig(Section):
     memory: str | None = None
     """Memory of one worker, such as "4GiB"; null: the machine's share."""
 
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, profile: str) -> str:
+        if profile not in profiles():
+            raise ValueError(f"expected {' or '.join(map(repr, profiles()))}")
+        return profile
+
+    @field_validator("memory")
+    @classmethod
+    def _size(cls, memory: str | None) -> str | None:
+        if memory is not None:
+            from dask.utils import parse_bytes
+
+            try:
+                usable = parse_bytes(memory) > 0
+            except (ValueError, OverflowError):
+                usable = False
+            if not usable:
+                raise ValueError("expected a size such as 4GiB")
+        return memory
+
 
 class RunConfig(Section):
     """The keys every study has; a study's own config is a subclass with its keys."""
@@ -65,6 +96,17 @@ class RunConfig(Section):
     def run_folder(self) -> Path:
         """Where everything of this run lies."""
         return self.results if self.results is not None else Path("results") / self.name
+
+
+def profiles() -> list[str]:
+    """Return the names that ``cluster.profile`` may have.
+
+    Examples
+    --------
+    >>> profiles()[0]
+    'local'
+    """
+    return ["local", *sorted(path.stem for path in (Path(cluster.__file__).parent / "profiles").glob("*.yaml"))]
 
 
 def data_folder() -> Path:
@@ -123,6 +165,8 @@ def load(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> RunCo
         raise _config_error(str(path), problems)
     # frozen for users; the name is no field, so that it never enters a hash or a dump
     config._name = path.stem
+    if config.results is None and path.name == "config.yaml" and (path.parent / "sweep.zarr").exists():
+        return config.model_copy(update={"results": path.parent})  # the config that a run folder keeps
     return config
 
 

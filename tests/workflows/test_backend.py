@@ -8,9 +8,7 @@ import threading
 
 import pytest
 
-from neq.errors import ConfigError
 from workflows import backend
-from workflows.config import ClusterConfig
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -41,9 +39,3 @@ def test_undisturbed__in_another_thread_does_nothing():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-
-
-@pytest.mark.parametrize("config", [{"profile": "moon"}, {"memory": "a lot"}])
-def test_start__refuses(config):
-    with pytest.raises(ConfigError), backend.start(ClusterConfig(**config)):
-        pass

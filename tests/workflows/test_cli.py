@@ -127,7 +127,7 @@ def test_run__another_study_is_refused_with_the_difference(run_copy):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--cluster", "moon"], "There is no cluster profile 'moon'"),
+        (["--cluster", "moon"], "cluster.profile: expected 'local', found 'moon'"),
         (["--workers", "0"], "cluster.workers: expected greater than or equal to 1, found 0"),
         (["--set", "cluster.memory=lots"], "expected a size such as 4GiB, found 'lots'"),
         (["--set", "sweep.block={siez: 2}"], "siez"),
@@ -212,6 +212,20 @@ def test_config_check__right_and_wrong(toy_config):
     assert "size: unknown key; did you mean 'sizes'?" in result.stderr
 
 
+def test_config_check__what_the_cluster_cannot_be(toy_config):
+    result = invoke("config", "check", toy_config, "--set", "cluster.profile=nope", "--set", "cluster.memory=xx")
+    assert result.exit_code == 2
+    assert "cluster.profile: expected 'local', found 'nope'" in result.stderr
+    assert "cluster.memory: expected a size such as 4GiB, found 'xx'" in result.stderr
+
+
+def test_config_check__without_the_recordings(tmp_path):
+    (tmp_path / "m.yaml").write_text(f"recordings: {{path: '{tmp_path}/*.npz'}}\nsizes: [3]\n")
+    result = invoke("config", "check", tmp_path / "m.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "cannot be counted here: No file matches" in result.output
+
+
 def test_config_show__reads_back(toy_config, tmp_path):
     shown = tmp_path / "shown.yaml"
     shown.write_text(invoke("config", "show", toy_config).output)
@@ -279,6 +293,22 @@ def test_status__not_a_run(tmp_path):
     assert result.exit_code == 2
     assert "There is no store" in result.stderr
     assert not (tmp_path / "nothing").exists()
+
+
+def test_rerun__help_says_what_may_be_set():
+    text = " ".join(invoke("rerun", "-h").output.split())
+    assert "cluster.KEY=VALUE or sweep.deaths=N, nothing else." in text
+
+
+def test_run__cluster_that_does_not_start(toy_config, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("Cluster failed\nto start")
+
+    monkeypatch.setattr("distributed.LocalCluster", fail)
+    result = invoke("run", toy_config)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("neq: The cluster does not start (Cluster failed to start): ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_rerun__wrong_expression(run_copy):

@@ -113,6 +113,22 @@ def test_load__bad_overrides(tmp_path, override, message):
     assert message in problems(write(tmp_path, "recordings: a\nseed: 1\n"), [override])
 
 
+@pytest.mark.parametrize("memory", ["xx", "-4GiB", "0", "1e400", "4 elephants"])
+def test_load__memory_is_a_size(tmp_path, memory):
+    text = problems(write(tmp_path, f"recordings: a\ncluster: {{memory: '{memory}'}}\n"))
+    assert f"cluster.memory: expected a size such as 4GiB, found '{memory}'" in text
+
+
+def test_load__profiles_are_those_there_are(tmp_path, monkeypatch):
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "campus.yaml").touch()
+    monkeypatch.setattr(config.cluster, "__file__", str(tmp_path / "__init__.py"))
+    path = write(tmp_path, "recordings: a\n")
+    assert config.load(path, ["cluster.profile=campus", "cluster.memory=4GiB"]).cluster.profile == "campus"
+    message = "cluster.profile: expected 'local' or 'campus', found 'moon'"
+    assert message in problems(path, ["cluster.profile=moon"])
+
+
 def test_data_path__absolute_then_data_folder_then_beside_the_config(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.npz").touch()
