@@ -33,7 +33,8 @@ def load_run(run_folder: Path, overrides: list[str] | tuple[str, ...] = ()) -> r
 
 def write_config(folder: Path, config: run_config.RunConfig) -> None:
     """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
-    text = run_config.resolved(config.model_copy(update={"results": folder.absolute()}))
+    # without the folder, so that it can be moved: a config beside a store belongs to it (config.load)
+    text = run_config.resolved(config.model_copy(update={"results": None}))
     path = folder / CONFIG_NAME
     with problems(folder):
         if path.exists() and path.read_text(encoding="utf-8") == text:

@@ -53,3 +53,26 @@ def test_sources_changed__same_bytes_at_another_time_are_no_change(project):
     assert run_folder.sources_changed(project / "run") == []
     assert source_problems(project / "run") == []
     assert "nothing left to compute" in invoke("run", project / "e.yaml").output
+
+
+def test_run__moved_folder_stays_where_it_is(project):
+    (project / "run").rename(project / "moved")
+    result = invoke("run", project / "moved" / "config.yaml")
+    assert f"{project / 'moved'} is finished" in result.output
+    assert not (project / "run").exists()
+    assert str(project / "run") not in (project / "moved" / "config.yaml").read_text()
+
+
+def test_run__vanished_file_keeps_its_session(project):
+    (project / "v.npz").unlink()
+    assert invoke("status", project / "run").exit_code == 0
+    result = invoke("run", project / "run" / "config.yaml", "--set", "repetitions=2")
+    assert "ingest failed, session v: " in result.output
+    assert "4 cells: " in result.output
+
+
+def test_run__condition_that_no_session_has(project):
+    result = invoke("run", project / "e.yaml", "--set", "conditions=[al]", "--set", f"results={project}/other")
+    assert result.exit_code == 2
+    assert "conditions: no session has al; there are: all" in result.stderr
+    assert not (project / "other" / "sweep.zarr").exists()

@@ -46,7 +46,9 @@ def run(
         Called with the store, the study and the lease before the sweep (what `neq rerun` needs).
     """
     start = time.monotonic()
-    study = studies.study_class(config.study)(config)
+    make = studies.study_class(config.study)
+    config = make(config).resolved()
+    study = make(config)
     folder = config.run_folder
     if prepare is None and (counts := finished(config, study)) is not None:
         say(console, f"{folder} is finished: nothing left to compute.")
@@ -151,6 +153,9 @@ def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path
         raise kind(f"{_labels(first)}: {first.error}{others}")
     for one in broken:
         say(console, f"ingest failed, {_labels(one)}: {one.error}")
+    # a source that is gone by now still counts for what was read of it
+    earlier = Store.open(folder / STORE_NAME).prepared if (folder / STORE_NAME).exists() else []
+    study.check_prepared([*earlier, *prepared])
     return prepared
 
 

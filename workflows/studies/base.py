@@ -134,6 +134,14 @@ class Study(abc.ABC):
         """Prepare one source under ``run_folder``; does nothing when it is there already. Runs on a worker."""
         raise NotImplementedError
 
+    def resolved(self) -> Any:
+        """Return the config with everything looked up that may be found otherwise tomorrow; a run keeps this one."""
+        return self.config
+
+    def check_prepared(self, prepared: Sequence[Prepared]) -> None:
+        """Raise a ``NeqError`` where the sources cannot serve the config, before anything is computed."""
+        return
+
     def dimensions(self, prepared: Sequence[Prepared]) -> dict[str, int]:
         """Return the lengths of the extra dimensions of the outputs."""
         return {}

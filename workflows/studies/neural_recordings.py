@@ -93,6 +93,22 @@ class NeuralRecordings(Study):
         facts = {**written.facts, "exact": recording.source.get("exact", {})}
         return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
 
+    def resolved(self) -> NeuralRecordingsConfig:
+        """Return the config with a path for each session, so that a file that vanishes takes no session along."""
+        recordings, paths = self.config.recordings, dict(self.config.session_paths())
+        if recordings.path is None or not paths:
+            return self.config
+        return self.config.model_copy(update={"recordings": recordings.model_copy(update={"path": paths})})
+
+    def check_prepared(self, prepared: Sequence[Prepared]) -> None:
+        """Refuse a condition that no readable session has."""
+        there = dict.fromkeys(name for one in prepared for name in one.facts.get("conditions", {}))
+        absent = [name for name in self.config.conditions if name not in there]
+        if there and absent:
+            raise RecordingError(
+                f"conditions: no session has {', '.join(absent)}; there are: {', '.join(there)}. Name some of these."
+            )
+
     def dimensions(self, prepared: Sequence[Prepared]) -> dict[str, int]:
         """Return the largest number of units that is drawn, and of observables."""
         available = max((int(one.facts.get("n_unit", 0)) for one in prepared), default=0)
