@@ -27,9 +27,9 @@ def reconcile(old: Store, study: Study, prepared: Sequence[Prepared]) -> Store:
         The store belongs to another study; the message shows each difference and the remedy.
     """
     grid = Grid(study.axes())
+    refuse_another(old, study, grid, prepared)
     known = merged(old.prepared, prepared, old.path.parent)
     dimensions = study.dimensions(known)
-    refuse_another(old, study, grid, prepared)
     axes = tuple(_grown(kept, new) for kept, new in zip(old.grid.axes, grid.axes, strict=True))
     dimensions = {dim: max(length, dimensions[dim]) for dim, length in old.dimensions.items()}
     attrs = attributes.describe(study, known, Grid(axes), old.chunk, dimensions)

@@ -66,6 +66,8 @@ class Store:
         """
         path = Path(path)
         if not (path / "zarr.json").exists():
+            if path.exists():
+                raise StoreError(f"The store {path} has lost its metadata (zarr.json): move it away and run again.")
             raise StoreError(f"There is no store at {path}: give a run folder in which `neq run` has begun a sweep.")
         try:
             group = zarr.open_group(path, mode=mode, use_consolidated=False)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +67,10 @@ class BlockValues:
                 values[local] = fill
                 values[(*local, *(slice(0, n) for n in np.shape(value)))] = value
         self._unsaved[number] = {output.name: record.get(output.name) for output in self._big}
+        if record.get(layout.STATUS) == layout.OK:
+            # every finished cell has its big values on disk, if only fill values: a missing file means damage
+            nothing = {output.name: np.empty((0,) * len(output.dims)) for output in self._big}
+            self._unsaved[number] |= {n: empty for n, empty in nothing.items() if self._unsaved[number][n] is None}
 
     def flush(self, fence: Fence) -> None:
         """Write what has changed: big values, then the others, status last."""
@@ -110,9 +116,15 @@ class BlockValues:
         return np.full(self._shape + self._lengths(output), layout.fill_value(output), layout.numpy_dtype(output))
 
     def _load(self, output: Output) -> np.ndarray:
-        numbers = block_index(self.block) + (0,) * len(output.dims)
-        path: Path = layout.chunk_path(self.store.path, output.name, numbers)
-        if not path.exists():
+        if not all(path.exists() for path in chunk_files(self.store, output, block_index(self.block))):
             # zarr reads a missing chunk as fill values, which would turn finished cells into empty ones
             raise damaged(self.store.path, output.name, self.block, "its file is missing")
         return self.store.read(output.name, self.region).copy()
+
+
+def chunk_files(store: Store, output: Output, numbers: Index) -> list[Path]:
+    """Return the files of one chunk of the grid: several where an extra dimension has grown since."""
+    array, n = store.array(output.name), len(numbers)
+    counts = [math.ceil(length / chunk) for length, chunk in zip(array.shape[n:], array.chunks[n:], strict=True)]
+    places = itertools.product(*map(range, counts))
+    return [layout.chunk_path(store.path, output.name, (*numbers, *place)) for place in places]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 from neq.errors import StoreError
 from workflows import layout
-from workflows.grid import SIZE, shown_label
+from workflows.blocks.block import chunk_files
+from workflows.grid import SIZE, Index, Region, block_index, shown_label
 from workflows.store import Store
+from workflows.studies.base import Output
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,46 @@ class Damage:
 
 def find(opened: Store, progress: Callable[[int, int], Any] = lambda done, total: None) -> Iterator[Damage]:
     """Yield every block of which a chunk is damaged or missing."""
-    big = {name: list(_big_chunks(opened, name)) for name, output in opened.outputs.items() if output.own_chunk}
     for number, block in enumerate(opened.blocks.ids(), start=1):
-        reasons = dict(_scalars(opened, block))
-        places = {tuple(index) for index in opened.blocks.cells(block).tolist()} if big else set()
-        for name, indices in big.items():
-            for index in places.intersection(indices):
-                reasons |= _read(opened, name, tuple(slice(i, i + 1) for i in index))
+        reasons = scalars(opened, block)
+        for found in big(opened, block).values():
+            reasons |= found
         if reasons:
             yield Damage(block, tuple(reasons), next(iter(reasons.values())))
         progress(number, opened.blocks.n_block)
+
+
+def scalars(opened: Store, block: str) -> dict[str, str]:
+    """Return the variables of a block that cannot be read, with the reason; one nobody has begun has no files yet."""
+    region = opened.blocks.region(block)
+    reasons = _read(opened, layout.STATUS, region)
+    begun = bool(reasons) or bool((opened.read(layout.STATUS, region) != layout.PENDING).any())
+    for name, output in opened.outputs.items():
+        if not output.own_chunk and name != layout.STATUS:
+            reasons |= _examined(opened, output, block_index(block), region, needed=begun)
+    return reasons
+
+
+def big(opened: Store, block: str) -> dict[Index, dict[str, str]]:
+    """Return the variables with a chunk for each cell that cannot be read, with the reason, by cell of the block."""
+    outputs = [output for output in opened.outputs.values() if output.own_chunk]
+    region = opened.blocks.region(block)
+    if not outputs:
+        return {}
+    try:
+        ok = opened.read(layout.STATUS, region) == layout.OK
+    except StoreError:
+        ok = np.zeros([part.stop - part.start for part in region], bool)
+    found = {}
+    for local in np.ndindex(ok.shape):
+        index = tuple(part.start + i for part, i in zip(region, local, strict=True))
+        place = tuple(slice(i, i + 1) for i in index)
+        reasons: dict[str, str] = {}
+        for output in outputs:
+            reasons |= _examined(opened, output, index, place, needed=bool(ok[local]))
+        if reasons:
+            found[index] = reasons
+    return found
 
 
 def expression(opened: Store, block: str) -> str:
@@ -65,21 +96,13 @@ def expression_of(parts: Any) -> str:
     return " and ".join(terms) or "status in ['pending', 'ok', 'failed', 'impossible', 'not_needed']"
 
 
-def _scalars(opened: Store, block: str) -> Iterator[tuple[str, str]]:
-    """Yield the variables of a block that cannot be read; a block nobody has begun has no files yet."""
-    region = opened.blocks.region(block)
-    found = _read(opened, layout.STATUS, region)
-    yield from found.items()
-    begun = bool(found) or bool((opened.read(layout.STATUS, region) != layout.PENDING).any())
-    for name, output in opened.outputs.items():
-        if output.own_chunk or name == layout.STATUS:
-            continue
-        numbers = tuple(part.start // c for part, c in zip(region, opened.chunk, strict=True))
-        path = layout.chunk_path(opened.path, name, numbers + (0,) * len(output.dims))
-        if begun and not path.exists():
-            yield name, "its file is missing"
-        elif path.exists():
-            yield from _read(opened, name, region).items()
+def _examined(opened: Store, output: Output, numbers: Index, region: Region, needed: bool) -> dict[str, str]:
+    """Return the variable with the reason why its chunk with these numbers cannot be used, nothing where it can."""
+    there = [path.exists() for path in chunk_files(opened, output, numbers)]
+    if needed and not all(there):
+        # zarr reads a missing chunk as fill values
+        return {output.name: "its file is missing"}
+    return _read(opened, output.name, region) if any(there) else {}
 
 
 def _read(opened: Store, name: str, region: tuple[slice, ...]) -> dict[str, str]:
@@ -92,23 +115,24 @@ def _read(opened: Store, name: str, region: tuple[slice, ...]) -> dict[str, str]
     return {}
 
 
-def _big_chunks(opened: Store, name: str) -> Iterator[tuple[int, ...]]:
-    """Yield the cells that have a chunk of their own on disk."""
-    n = len(opened.shape)
-    for path in (opened.path / name).glob("c.*"):
-        if re.fullmatch(r"c(\.\d+)+", path.name):
-            yield tuple(int(part) for part in path.name.split(".")[1 : n + 1])
+def structure(opened: Store) -> Iterator[str]:
+    """Yield what is wrong with the arrays themselves: lost metadata, labels other than those the store has.
 
-
-def coordinates(opened: Store) -> Iterator[tuple[Path, str]]:
-    """Yield the chunk of every coordinate that does not hold the labels the store is known to have."""
-    import zarr
-
+    All of it can be told from the attributes of the store, and a driver writes it anew.
+    """
+    for name in opened.outputs:
+        try:
+            opened.array(name)
+        except Exception as error:
+            yield f"variable {name} has lost its metadata ({_short(error)})"
     for axis in opened.grid.axes:
-        path = opened.path / axis.name / "c" / "0"
         try:
             labels = zarr.open_array(opened.path / axis.name, mode="r")[:]
             if not np.array_equal(np.asarray(labels), layout.coordinate_values(axis)):
-                yield path, f"coordinate {axis.name} holds other labels than the store is known to have"
+                yield f"coordinate {axis.name} holds other labels than the store is known to have"
         except Exception as error:
-            yield path, f"coordinate {axis.name} cannot be read ({' '.join(str(error).split())[:120]})"
+            yield f"coordinate {axis.name} cannot be read ({_short(error)})"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120]

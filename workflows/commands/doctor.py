@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neq.errors import NeqError, StoreError
-from workflows import ingest, layout, lease, provenance, staging
+from workflows import engine, ingest, layout, lease, provenance, staging
 from workflows.blocks import owners
 from workflows.commands import damage, environment
 from workflows.commands.finding import NOTE, OK, PROBLEM, Finding, shell
@@ -38,7 +38,9 @@ def examine(run_folder: Path, progress: Progress = lambda done, total: None) -> 
     try:
         opened = Store.open(run_folder / STORE_NAME)
     except StoreError as error:
-        yield Finding(PROBLEM, str(error), _run(run_folder))
+        path = run_folder / STORE_NAME
+        away = f"mv {shell(path)} {shell(f'{path}.damaged')}; " if path.exists() else ""
+        yield Finding(PROBLEM, str(error), away + _run(run_folder))
         return
     yield from _damage(opened, progress)
     yield from _inputs(opened)
@@ -75,13 +77,17 @@ def _orphans(run_folder: Path, alive: bool) -> Iterator[Finding]:
 
 
 def _damage(opened: Store, progress: Progress) -> Iterator[Finding]:
+    broken = list(damage.structure(opened))
+    for text in broken:
+        yield Finding(PROBLEM, text, _run(opened.path.parent))
+    if broken:
+        yield Finding(NOTE, "its chunks can be checked when this is mended")
+        return
     found = list(damage.find(opened, progress))
     for one in found:
         chosen = shell(damage.expression(opened, one.block))
         text = f"block {one.block} is damaged ({', '.join(one.variables)}: {one.reason})"
         yield Finding(PROBLEM, text, f"neq rerun {_quoted(opened)} --where {chosen}")
-    for path, text in damage.coordinates(opened):
-        yield Finding(PROBLEM, text, f"rm {shell(path)}; {_run(opened.path.parent)}")
     if not found:
         yield Finding(OK, f"every chunk of {opened.blocks.n_block} blocks can be read")
 
@@ -135,8 +141,8 @@ def _versions(opened: Store) -> Iterator[Finding]:
 
 
 def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
-    status, folder = opened.status(), opened.path.parent
-    failed = status == layout.FAILED
+    status, wanted, folder = opened.status(), _wanted(opened), opened.path.parent
+    failed = wanted & (status == layout.FAILED)
     types: Counter[str] = Counter()
     for block in opened.blocks.holding(failed):
         region = opened.blocks.region(block)
@@ -146,7 +152,7 @@ def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
         yield Finding(
             PROBLEM, f"{n} cells failed with {name}", f"neq rerun {_quoted(opened)} --failed --where {chosen}"
         )
-    n_pending = int((status == layout.PENDING).sum())
+    n_pending = int((wanted & (status == layout.PENDING)).sum())
     if n_pending and not alive:
         yield Finding(PROBLEM, f"{n_pending} cells are not computed yet", _run(folder))
     for block, reasons in owners.all_deaths(folder).items():
@@ -154,6 +160,14 @@ def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
             place = np.add([part.start for part in opened.blocks.region(block)], opened.blocks.local(number))
             cell = cell_text(opened.grid.cell(tuple(int(i) for i in place)))
             yield Finding(NOTE, f"{len(why)} workers died in the cell {cell}: {why[-1]}")
+
+
+def _wanted(opened: Store) -> np.ndarray:
+    """Return the cells that the config names, all where it cannot be told: the others are nobody's to compute."""
+    try:
+        return engine.wanted_cells(opened, opened.study)
+    except (NeqError, ImportError, KeyError, AttributeError):
+        return np.ones(opened.shape, bool)
 
 
 def _drawn(run_folder: Path) -> Iterator[Finding]:

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from neq.errors import ChunkError, StoreError
 from workflows import layout, lease, run_folder
 from workflows.blocks import owners
+from workflows.blocks.block import BlockValues
+from workflows.blocks.flush import Encoder
 from workflows.commands import damage, doctor, environment, pipeline, where
 from workflows.commands.finding import OK, PROBLEM, shell
+from workflows.reconcile import reconcile
 from workflows.store import Store
 
 
@@ -24,6 +28,10 @@ def one_problem(run, text):
     found = [remedy for said, remedy in problems(run) if re.search(text, said)]
     assert len(found) == 1, problems(run)
     return found[0]
+
+
+def run_again(run, *overrides):
+    return pipeline.run(run_folder.load_run(run, overrides), Console(file=io.StringIO()))
 
 
 def test_examine__only_the_failed_cells(run_copy):
@@ -46,9 +54,6 @@ def test_examine__damaged_chunk_and_the_rerun_that_covers_it(run_copy, name, how
         # without its status a block counts as not computed: a run computes it
         assert one_problem(run_copy, "3 cells are not computed yet") == f"neq run {run_copy}/config.yaml"
         return
-    if (how, name) == ("gone", "theta"):
-        # a big value is left out where a cell has none, so nobody can tell
-        return
     remedy = one_problem(run_copy, rf"block 0.1.0.2 is damaged \({name}")
     expression = shlex.split(remedy)[-1]
     opened = Store.open(run_copy / "sweep.zarr")
@@ -61,11 +66,79 @@ def test_examine__damaged_coordinate(run_copy):
     path = run_copy / "sweep.zarr" / "size" / "c" / "0"
     content = path.read_bytes()
     path.write_bytes(b"x")
-    assert one_problem(run_copy, "coordinate size") == f"rm {path}; neq run {run_copy}/config.yaml"
-    path.unlink()
-    config = run_folder.load_run(run_copy)
-    pipeline.run(config, Console(file=io.StringIO()))
+    assert one_problem(run_copy, "coordinate size") == f"neq run {run_copy}/config.yaml"
+    run_again(run_copy)
     assert path.read_bytes() == content
+    path.unlink()
+    assert one_problem(run_copy, "coordinate size") == f"neq run {run_copy}/config.yaml"
+    run_again(run_copy)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["value", "status", "error", "drawn_unit", "theta", "size"])
+@pytest.mark.parametrize("how", ["gone", "rubbish"])
+def test_examine__array_without_metadata_and_the_run_that_mends_it(run_copy, name, how):
+    before = {one.relative_to(run_copy): one.read_bytes() for one in (run_copy / "sweep.zarr" / name).rglob("c*/*")}
+    opened = Store.open(run_copy / "sweep.zarr")
+    values = {one: opened.read(one) for one in opened.outputs}
+    path = run_copy / "sweep.zarr" / name / "zarr.json"
+    metadata = json.loads(path.read_text())
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text("{")
+    what = "coordinate size cannot be read" if name == "size" else f"variable {name} has lost its metadata"
+    found = [(one.text, one.remedy) for one in doctor.examine(run_copy) if re.search(what, one.text)]
+    assert [remedy for _, remedy in found] == [f"neq run {run_copy}/config.yaml"]
+    run_again(run_copy)
+    assert json.loads(path.read_text()) == metadata
+    assert [text for text, _ in problems(run_copy)] == ["12 cells failed with ValueError"]
+    opened = Store.open(run_copy / "sweep.zarr")
+    for one, value in values.items():
+        np.testing.assert_array_equal(opened.read(one), value)
+    assert {path: (run_copy / path).read_bytes() for path in before} == before
+
+
+def test_examine__store_without_metadata_and_what_mends_it(run_copy):
+    store = run_copy / "sweep.zarr"
+    (store / "zarr.json").unlink()
+    config = run_folder.load_run(run_copy)
+    with pytest.raises(StoreError, match="lost its metadata"):
+        pipeline.run(config, Console(file=io.StringIO()))
+    remedy = one_problem(run_copy, "lost its metadata")
+    assert remedy == f"mv {store} {store}.damaged; neq run {run_copy}/config.yaml"
+    store.rename(f"{store}.damaged")
+    assert run_again(run_copy).n_computed == 36
+
+
+def test_examine__cells_outside_the_config_are_nobodys(run_copy):
+    run_again(run_copy, "sessions=[a]", "sizes=[2, 4]", "repetitions=4")
+    status = Store.open(run_copy / "sweep.zarr").status()
+    assert int((status == layout.PENDING).sum()) > 0
+    assert int((status == layout.FAILED).sum()) > 0
+    assert problems(run_copy) == []
+
+
+@pytest.mark.parametrize("name", ["drawn_unit", "theta"])
+def test_examine__lost_chunk_of_a_dimension_that_has_grown(run_copy, name, monkeypatch):
+    import toy_study
+
+    longer = {"drawn": 20, "pair": 7}
+    monkeypatch.setattr(toy_study.Toy, "dimensions", lambda self, prepared: longer)
+    opened = Store.open(run_copy / "sweep.zarr", "r+")
+    before = opened.read(name)
+    grown = reconcile(opened, opened.study, [])
+    n = before.shape[-1]
+    np.testing.assert_array_equal(grown.read(name)[..., :n], before)
+    assert grown.read(name).shape[-1] == longer[grown.outputs[name].dims[0]]
+    assert not list(damage.find(grown))
+    layout.chunk_path(grown.path, name, (0, 1, 0, 2, 1)).unlink()
+    assert [(one.block, one.variables, one.reason) for one in damage.find(grown)] == [
+        ("0.1.0.2", (name,), "its file is missing")
+    ]
+    if name == "drawn_unit":
+        with pytest.raises(ChunkError, match=r"variable drawn_unit, block 0\.1\.0\.2.*its file is missing"):
+            BlockValues(grown, "0.1.0.2", Encoder(grown))
 
 
 def test_examine__dead_driver_and_its_blocks(run_copy):
