@@ -40,14 +40,14 @@ def settle_ingest(store: Store, wanted: np.ndarray, lease: Lease, run_id: str) -
     status = store.status()
     lost = np.zeros(store.shape, bool)
     for prepared in broken:
-        lost |= _cells_of(store, prepared)
+        lost |= cells_of(store, prepared)
     failed = (status == layout.FAILED) & wanted & ~lost
     if store.prepared and failed.any():
         mended = _with_ingest_error(store, failed)
         if mended.any():
             reset_cells(store, mended, lease)
     for prepared in broken:
-        mask = _cells_of(store, prepared) & wanted & (status == layout.PENDING)
+        mask = cells_of(store, prepared) & wanted & (status == layout.PENDING)
         _mark(store, mask, f"{prepared.error_type}: {prepared.error}", lease, run_id)
 
 
@@ -64,7 +64,8 @@ def _mark(store: Store, mask: np.ndarray, error: str, lease: Lease, run_id: str)
             owners.finish(store.path.parent, block, lease.epoch)
 
 
-def _cells_of(store: Store, prepared: Prepared) -> np.ndarray:
+def cells_of(store: Store, prepared: Prepared) -> np.ndarray:
+    """Return the cells (bool, grid) that one prepared source serves."""
     return store.grid.mask({name: (label,) for name, label in prepared.labels.items()})
 
 

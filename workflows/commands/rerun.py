@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from neq.errors import ConfigError
+from neq.errors import ConfigError, StoreError
 from workflows import engine, layout
 from workflows.blocks import reset
-from workflows.commands import pipeline, where
+from workflows.commands import damage, pipeline, where
+from workflows.commands.finding import shell
 from workflows.lease import Lease
 from workflows.progress import say
+from workflows.reconcile import usable
 from workflows.run_folder import load_run
 from workflows.store import STORE_NAME, Store
 from workflows.studies.base import Study
@@ -57,8 +59,16 @@ def rerun(
         say(console, f"No cell of {run_folder} is chosen: nothing to do.")
 
     def prepare(opened: Store, study: Study, lease: Lease) -> None:
-        mask = _in_config(opened, study, _fitted(chosen, opened.shape), console)
-        say(console, f"computing {reset.reset_cells(opened, mask, lease)} cells again")
+        now, wanted = _fitted(chosen, opened.shape), engine.wanted_cells(opened, study)
+        mask = _with_damaged(opened, now, wanted)
+        _refuse_lost_inputs(opened, mask & wanted)
+        if n_left := int((now & ~mask).sum()):
+            say(console, f"{n_left} chosen cells have labels that the config leaves out: they stay as they are")
+        if n_emptied := int((mask & ~wanted).sum()):
+            text = f"{n_emptied} cells of damaged blocks have labels that the config leaves out: they are emptied"
+            say(console, f"{text}, and stay pending until a config names them")
+        reset.reset_cells(opened, mask, lease)
+        say(console, f"computing {int((mask & wanted).sum())} cells again")
 
     return pipeline.run(config, console, prepare if chosen.any() else None)
 
@@ -93,9 +103,34 @@ def _fitted(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.pad(mask, [(0, new - old) for old, new in zip(mask.shape, shape, strict=True)])
 
 
-def _in_config(opened: Store, study: Study, mask: np.ndarray, console: Console) -> np.ndarray:
-    """Leave out cells whose labels are no longer in the config: nobody would compute them."""
-    wanted = mask & engine.wanted_cells(opened, study)
-    if (left := int(mask.sum() - wanted.sum())) > 0:
-        say(console, f"{left} chosen cells have labels that the config leaves out: they stay as they are")
-    return wanted
+def _with_damaged(opened: Store, chosen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the cells to empty: those chosen that the config names, and with them what else is damaged.
+
+    A block that cannot be read can be mended as a whole only; a cell whose own chunk cannot be read, also outside the
+    config.
+    """
+    mask = chosen & wanted
+    for block in opened.blocks.holding(chosen):
+        region = opened.blocks.region(block)
+        if mask[region].all():
+            continue
+        if damage.scalars(opened, block):
+            mask[region] = True
+        else:
+            for index in damage.big(opened, block):
+                mask[index] |= chosen[index]
+    return mask
+
+
+def _refuse_lost_inputs(opened: Store, mask: np.ndarray) -> None:
+    """Raise, before anything is emptied, where cells could not be computed again for want of their recording."""
+    for one in opened.prepared:
+        if not (mask & reset.cells_of(opened, one)).any() or (not one.error_type and usable(one, opened.path.parent)):
+            continue
+        labels = ", ".join(f"{name} {label}" for name, label in one.labels.items())
+        path = opened.path.parent / one.path
+        if one.error_type:
+            found = f"its source cannot be read ({one.error}) and its spikes are not whole: put the source back"
+        else:
+            found = f"its spikes in {path} are damaged: delete them (rm -r {shell(path)}), they are made anew"
+        raise StoreError(f"No cell was touched. {labels}: {found}, then give the same command again.")
