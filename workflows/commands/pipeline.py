@@ -52,6 +52,8 @@ def run(
     folder = config.run_folder
     if prepare is None and (counts := finished(config, study)) is not None:
         say(console, f"{folder} is finished: nothing left to compute.")
+        # what is drawn may have changed though no number has: figures older than the config are made again
+        write_config(folder, config)
         outcome = Outcome(folder, counts, 0, 0.0)
     else:
         # asked before anything is made on disk: a config that makes no grid leaves no folder behind

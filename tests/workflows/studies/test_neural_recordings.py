@@ -483,3 +483,12 @@ def test_coupling__cell_without_a_result_says_so(small):
     figures = draw(folder, dataset.assign(status=states))
     assert figures["coupling"].get_label() == "No couplings: this cell is failed."
     assert figures["scaling"].axes
+
+
+def test_run__another_figure_is_drawn_without_computing(small):
+    folder, _ = small
+    before = (folder / "run" / "figures" / "scaling.png").read_bytes()
+    config = load(folder, SMALL, f"results={folder}/run", "figures.value=entropy_production_rate")
+    outcome = pipeline.run(config, Console(file=io.StringIO()))
+    assert outcome.n_computed == 0
+    assert (folder / "run" / "figures" / "scaling.png").read_bytes() != before
