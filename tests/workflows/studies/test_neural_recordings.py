@@ -42,6 +42,12 @@ def run(tmp_path_factory):
     return folder, study, study.ingest(study.sources()[0], folder)
 
 
+@pytest.fixture(scope="module")
+def spikes():
+    """Return the bins of session a."""
+    return neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
+
+
 def cell_of(**labels):
     return {"session": "a", "condition": "driven", "size": 4, "repetition": 0} | labels
 
@@ -58,10 +64,8 @@ def test_axes__in_order_with_all_as_zero(tmp_path):
     assert axes[3].labels == (4, 8, 0)
 
 
-def test_compute__is_the_estimate_of_the_drawn_units(run):
-    _folder, _study, _prepared = run
+def test_compute__is_the_estimate_of_the_drawn_units(run, spikes):
     values = compute(run)
-    spikes = neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
     mask = spikes["condition_mask"].sel(condition="driven").values
     ids = spikes["unit"].values
     drawn = draw_units(ids, np.ones(12), 4, "random", root=0, session="a", repetition=0)
@@ -112,13 +116,12 @@ def direct(spikes, drawn, labels, *, surrogate="none", lag=1, **options):
         ("lag", 1, 2),
     ],
 )
-def test_compute__label_of_an_estimator_axis_decides(run, tmp_path, axis, default, label):
+def test_compute__label_of_an_estimator_axis_decides(run, spikes, tmp_path, axis, default, label):
     folder, _, prepared = run
     study = make(tmp_path, f"axes.{axis}=[{default}, {label}]")
     labels = {"session": "a", "condition": "driven", "repetition": 0}
     cells = [{**labels, "size": 6, axis: one} for one in (default, label)]
     values = [study.compute(cell, study.open_inputs(cell, prepared, folder)) for cell in cells]
-    spikes = neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
     drawn = np.flatnonzero(np.isin(spikes["unit"].values, values[0]["drawn_unit"]))
     expected = [direct(spikes, drawn, labels, **{axis: one}) for one in (default, label)]
     assert expected[0].entropy_production_train != expected[1].entropy_production_train
@@ -161,10 +164,9 @@ def test_compute__surrogate_is_drawn_anew_for_session_condition_and_repetition(r
 
 
 @pytest.mark.parametrize(("order", "sign"), [("most_active", -1), ("least_active", 1)])
-def test_compute__order_of_the_selection_decides_the_draw(run, tmp_path, order, sign):
+def test_compute__order_of_the_selection_decides_the_draw(run, spikes, tmp_path, order, sign):
     folder, _, prepared = run
     study = make(tmp_path, f"selection.order={order}")
-    spikes = neq.bin_spikes(neq.read_recording(kind="synthetic", session="a", n_unit=12, duration=60), 0.01)
     masks = spikes["condition_mask"].values
     activity = np.mean([spikes["spikes"].values[mask].mean(axis=0) for mask in masks], axis=0)
     first = set(spikes["unit"].values[np.argsort(sign * activity)[:4]].tolist())
@@ -360,6 +362,7 @@ conditions: [weak, driven]
 sizes: [3, 9, all]
 repetitions: 2
 store: [theta]
+estimator: {n_draw: 99}
 cluster: {workers: 1}
 """
 
