@@ -27,10 +27,6 @@ class ConfigError(NeqError, ValueError):
     """A config, or an option that changes one, is not usable; lists all its problems."""
 
 
-class NotConvergedWarning(UserWarning):
-    """An optimiser stopped before its tolerance was reached."""
-
-
 class GridError(NeqError, ValueError):
     """The axes of a sweep do not make a grid."""
 

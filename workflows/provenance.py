@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from workflows.staging import write_whole
+
 PACKAGES = (
     "neq",
     "numpy",
@@ -111,9 +113,7 @@ def write(run_folder: Path, run: str, facts: dict[str, Any]) -> Path:
     folder = run_folder / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(facts, indent=2, default=str).encode())
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,6 +19,7 @@ from neq.figures import style
 from neq.runs import open_run
 from workflows import store
 from workflows.grid import stored_label
+from workflows.staging import write_whole
 from workflows.studies.base import Study
 
 FOLDER = "figures"
@@ -147,13 +147,6 @@ def tables(summary: xr.Dataset) -> dict[str, pd.DataFrame]:
         ordered = [str(name) for name in summary.data_vars if name in group]
         found[title] = summary[ordered].to_dataframe(dim_order=list(dims)).reset_index()
     return found
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name first and rename it, so that nobody finds half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _states(dataset: xr.Dataset) -> str:

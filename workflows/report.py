@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from workflows import provenance, reduce, report_tables, store
+from workflows.staging import write_whole
 from workflows.studies.base import Study
 
 NAME = "report.html"
@@ -41,7 +42,7 @@ def write_report(run_folder: str | Path, study: Study, reduced: reduce.Reduced |
     folder = Path(run_folder)
     page = render(folder, reduced or reduce.reduce_run(folder, study))
     with store.problems(folder):
-        reduce.write_whole(folder / NAME, page.encode())
+        write_whole(folder / NAME, page.encode())
     return folder / NAME
 
 

@@ -10,6 +10,7 @@ from workflows import config as run_config
 from workflows import content
 from workflows.reduce import FOLDER as FIGURES
 from workflows.reduce import INDEX
+from workflows.staging import write_whole
 from workflows.store import STORE_NAME, Store, problems
 
 CONFIG_NAME = "config.yaml"
@@ -39,9 +40,7 @@ def write_config(folder: Path, config: run_config.RunConfig) -> None:
     with problems(folder):
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
-        part = folder / f".{CONFIG_NAME}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_whole(path, text.encode())
 
 
 def is_stale(run_folder: Path) -> bool:

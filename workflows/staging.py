@@ -1,4 +1,4 @@
-"""Make a folder whole before it has its name: written beside, renamed last."""
+"""Make a folder or a file whole before it has its name: written beside, renamed last."""
 
 from __future__ import annotations
 
@@ -59,6 +59,13 @@ def beside(final: Path) -> Path:
     """
     mark = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(4)}"
     return final.with_name(f".{final.name}~{mark}{ENDING}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside ``path`` and rename it, so that nobody finds half of it."""
+    part = beside(path)
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def sweep(folder: Path) -> None:

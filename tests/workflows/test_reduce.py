@@ -8,7 +8,7 @@ import neq
 from neq import figures
 from neq.errors import StoreError
 from neq.summary import summarise
-from workflows import reduce
+from workflows import reduce, staging
 
 VALUE = "entropy_production_per_spike"
 
@@ -137,5 +137,5 @@ def test_write_whole__leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(b"old")
     with pytest.raises(TypeError):
-        reduce.write_whole(path, "text")
+        staging.write_whole(path, "text")
     assert path.read_bytes() == b"old"
