@@ -82,6 +82,18 @@ class Observable:
             square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
         return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
 
+    def covariance_product(
+        self, transitions: Transitions, vector: np.ndarray, mean: np.ndarray, *, forward: bool = True
+    ) -> np.ndarray:
+        """Return K v, K being the covariance of g, of ``vector`` v (observable,), never making K.
+
+        ``mean`` (observable,) is that of g over the same transitions. With ``forward=False`` g is that of the exchanged
+        bins, and so is its mean.
+        """
+        projection = self._score(transitions, vector, forward=forward)
+        product = self._weighted_sum(transitions, projection, forward=forward) / len(projection)
+        return product - mean * float(vector @ mean)
+
     def _score(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> np.ndarray:
         matrix = self.matrix(theta, transitions.n_unit)
         score: np.ndarray = kernels.scores(*transitions.packed.lists, matrix, forward, not self.odd)
@@ -93,11 +105,15 @@ class Observable:
         score -= top
         weight = np.exp(score, out=score)
         total = weight.sum()
+        mean = self._weighted_sum(transitions, weight, forward=forward) / total
+        return float(top + np.log(total / len(weight))), mean
+
+    def _weighted_sum(self, transitions: Transitions, weight: np.ndarray, *, forward: bool) -> np.ndarray:
+        """Return the sum of g (observable,) with weights in packed order (transition,)."""
         lists = transitions.packed.lists
         pair, change = kernels.weighted_sums(*lists, weight, transitions.n_unit, forward, not self.odd)
-        mean = (4.0 * pair - 2.0 * change[:, None]) / total
-        log_normaliser = float(top + np.log(total / len(weight)))
-        return log_normaliser, self.vector(mean - mean.T if self.odd else mean)
+        total = 4.0 * pair - 2.0 * change[:, None]
+        return self.vector(total - total.T if self.odd else total)
 
 
 OBSERVABLES = {name: Observable(name, odd) for name, odd in (("antisymmetric", True), ("flow", False))}

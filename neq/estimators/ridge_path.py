@@ -137,6 +137,21 @@ def fit_path(
     return PathFit(*best, n_iteration, walk.n_evaluation, turned)
 
 
+def fit_ridge(
+    observable: Observable, train: Transitions, ridge: float, max_iteration: int = 50, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Return theta (observable,) of one ridge on all of ``train``: no validation part chooses it.
+
+    With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` goes from ``start`` (zero).
+    """
+    scale = _scale(observable, train)
+    walk = _Walk(observable, train, train, scale)
+    walk.ridge = ridge
+    y = np.zeros_like(scale) if start is None else np.divide(start, scale, out=np.zeros_like(scale), where=scale > 0)
+    fit = optimize.minimize(walk.loss, y, jac=True, method="L-BFGS-B", options={"maxiter": max_iteration})
+    return fit.x * scale
+
+
 def _scale(observable: Observable, train: Transitions) -> np.ndarray:
     """Return 1 / sqrt(w) of every observable (observable,), 0 where g never varies: its parameter stays 0."""
     variance = observable.variance(train)
