@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "MaxEnt": "estimators.maxent",
-    "MaxEntResult": "estimators.maxent",
+    "MaxEntResult": "estimators.maxent_result",
     "NeqError": "errors",
     "Recording": "spikes.recording",
     "Transitions": "spikes.transitions",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from . import models as models
     from .errors import NeqError as NeqError
     from .estimators.maxent import MaxEnt as MaxEnt
-    from .estimators.maxent import MaxEntResult as MaxEntResult
+    from .estimators.maxent_result import MaxEntResult as MaxEntResult
     from .observables import objective as objective
     from .readers import read_recording as read_recording
     from .runs import open_run as open_run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,88 +12,26 @@ from ..errors import EstimationError
 from ..observables import Observable, observable_named
 from ..spikes.transitions import Transitions
 from . import uncertainty
-from .ridge_path import PathFit, PathOptions, fit_path, score_mean
-from .splits import Split, split_transitions
+from .judgement import HeldOut, judge
+from .maxent_result import MaxEntResult
+from .ridge_path import PathFit, PathOptions, fit_path, fit_ridge, score_mean
+from .splits import Split, fold_splits, split_transitions
 
-RELATIVE_CHANGE = 0.1
-"""A change of this share between half and all of the training data calls an estimate data-limited."""
-MIN_EFFECTIVE_SAMPLE = 100.0
-"""Below this effective number of held-out transitions the tail decides."""
+__all__ = ["MaxEnt", "MaxEntResult"]
 
 
 @dataclass(frozen=True, eq=False)
-class MaxEntResult:
-    """An estimate of a lower bound on entropy production, and how far to trust it.
+class _Fold:
+    """What was fitted without the test part of one split, and how it does on the parts.
 
-    All values are in nats per transition and, unless they say otherwise, on held-out transitions.
-
-    Parameters
-    ----------
-    entropy_production
-        Held-out objective of the chosen theta, at most ln(number of held-out transitions); 0 where no theta beat
-        theta = 0 on validation data (flag ``no_evidence``). It estimates a lower bound; it is not itself one.
-    entropy_production_uncapped
-        The same without the cap, and of the best non-zero theta where ``entropy_production`` is 0 for want of evidence.
-    entropy_production_train
-        Objective of the same theta on the training part: in-sample, biased up.
-    entropy_production_half
-        Held-out objective of a theta from half of the training part, same test part; NaN where it was not asked for.
-    interval
-        95% block-bootstrap interval of ``entropy_production_uncapped``; NaN with a ``reason`` below 20 blocks.
-    n_interval_block
-        Blocks of the bootstrap.
-    p_value
-        Share of random reversals of whole held-out blocks that reach the recorded value: tests time-reversal symmetry.
-    quality
-        Reasons to doubt the value: ``capped``, ``tail_limited``, ``no_evidence``, ``data_limited``.
-    theta
-        Parameters (observable,) fitted on the training part; the best non-zero candidate.
-    observable, n_unit
-        What theta belongs to.
-    ridge
-        Chosen ridge, in units of the variance of g.
-    n_iteration, n_evaluation
-        Iterations of the optimiser, evaluations of the training objective.
-    converged
-        True where validation had stopped improving along the ridge path.
-    spikes_per_bin
-        Mean number of active units in the earlier bin of the held-out transitions.
-    n_transition, n_test
-        All transitions and held-out ones.
-    effective_sample_size, bias
-        Of the tilted average over held-out transitions; the bias is in nats, upwards.
-    reason
-        Why a value is NaN; empty where none is.
+    ``half`` is the value on the test part of a theta from half of the training part, NaN where it was not asked for.
     """
 
-    entropy_production: float
-    entropy_production_uncapped: float
-    entropy_production_train: float
-    entropy_production_half: float
-    interval: tuple[float, float]
-    n_interval_block: int
-    p_value: float
-    quality: frozenset[str]
-    theta: np.ndarray
-    observable: str
-    n_unit: int
-    ridge: float
-    n_iteration: int
-    n_evaluation: int
-    converged: bool
+    split: Split
+    path: PathFit
+    train_value: float
+    half: float
     spikes_per_bin: float
-    n_transition: int
-    n_test: int
-    effective_sample_size: float
-    bias: float
-    reason: str = ""
-
-    def coupling(self) -> np.ndarray:
-        """Return theta as a matrix (unit_0, unit_1); antisymmetric for the antisymmetric observable.
-
-        Entry (i, j) weighs "i in the later bin, j in the earlier one".
-        """
-        return observable_named(self.observable).matrix(self.theta, self.n_unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +39,8 @@ class MaxEnt:
     r"""Maximise :math:`\theta \cdot \langle g \rangle - \ln \langle e^{\theta \cdot g \circ R} \rangle`.
 
     Theta is fitted on 70% of the transitions along a ridge path, chosen on 20% and scored on the remaining 10% [1]_.
+    With ``cross_fit`` every stretch of the recording is held out once: the value of a single blocked split hangs on
+    which stretches it holds out.
 
     Parameters
     ----------
@@ -109,13 +50,17 @@ class MaxEnt:
         ``"blocked"``: parts are contiguous stretches of time. ``"shuffled"``: single transitions at random, the
         published rule.
     fractions
-        Shares of train, validation and test.
+        Shares of train, validation and test; cross-fitted, the first two share what a fold leaves.
     n_draw
         Bootstrap resamples and random reversals; 0 for neither.
     half
         Fit half of the training part too, to see whether the data limit the estimate.
     path
         How the ridge path is walked.
+    cross_fit
+        Number of contiguous folds, each scored under a theta from the others; None for a single split.
+    scores
+        Return the held-out score of every transition too.
 
     References
     ----------
@@ -139,6 +84,8 @@ class MaxEnt:
     n_draw: int = 999
     half: bool = True
     path: PathOptions = field(default_factory=PathOptions)
+    cross_fit: int | None = None
+    scores: bool = False
 
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
@@ -148,6 +95,14 @@ class MaxEnt:
             raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        if self.cross_fit is not None and not (self.cross_fit >= 2 and float(self.cross_fit).is_integer()):
+            raise EstimationError(
+                f"cross_fit must be None or a whole number of folds, 2 or more; found {self.cross_fit}"
+            )
+        if self.cross_fit is not None and self.split != "blocked":
+            raise EstimationError(
+                f"cross_fit needs split 'blocked', its folds are stretches of time; found {self.split!r}"
+            )
 
     def fit(self, transitions: Transitions, seed: int | np.random.SeedSequence = 0) -> MaxEntResult:
         """Estimate entropy production.
@@ -157,7 +112,7 @@ class MaxEnt:
         transitions
             The transitions of the chosen units.
         seed
-            Decides the split, the bootstrap and the reversals.
+            Decides the split, what is for validation, the bootstrap and the reversals.
 
         Returns
         -------
@@ -171,101 +126,88 @@ class MaxEnt:
         family = observable_named(self.observable)
         if not family.n_parameter(transitions.n_unit):
             raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
-        split = split_transitions(transitions, self.split, _stream(seed, 0), self.fractions)
-        train, validation = transitions.take(split.train), transitions.take(split.validation)
-        path = fit_path(family, train, validation, self.path)
-        half = self._half(family, transitions, split, validation)
-        return _judge(self, family, transitions, split, train, path, half, _stream(seed, 1))
+        folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, _stream(seed, 0))]
+        held_out = _hold_out(family, transitions, folds)
+        verdict = judge(held_out, self.n_draw, _stream(seed, 1))
+        return MaxEntResult(
+            **vars(verdict),
+            entropy_production_train=_mean(folds, "train", [fold.train_value for fold in folds]),
+            theta=self._published(family, transitions, folds),
+            fold_theta=np.stack([fold.path.theta for fold in folds]),
+            observable=family.name,
+            n_unit=transitions.n_unit,
+            cross_fit=self.cross_fit,
+            ridge=_median_ridge(folds),
+            n_iteration=sum(fold.path.n_iteration for fold in folds),
+            n_evaluation=sum(fold.path.n_evaluation for fold in folds),
+            converged=all(fold.path.turned for fold in folds),
+            spikes_per_bin=_mean(folds, "test", [fold.spikes_per_bin for fold in folds]),
+            n_transition=transitions.n_transition,
+            score=_trajectory_scores(transitions, folds, held_out) if self.scores else None,
+        )
 
-    def _half(
-        self, family: Observable, transitions: Transitions, split: Split, validation: Transitions
-    ) -> np.ndarray | None:
-        """Return theta from half of the training part; zero if it shows no evidence, None if not asked for."""
-        if not self.half:
-            return None
-        path = fit_path(family, transitions.take(split.train_half), validation, self.path)
+    def _splits(self, transitions: Transitions, rng: np.random.Generator) -> list[Split]:
+        if self.cross_fit is None:
+            return [split_transitions(transitions, self.split, rng, self.fractions)]
+        return fold_splits(transitions, int(self.cross_fit), rng, self.fractions)
+
+    def _fit_without(self, family: Observable, transitions: Transitions, split: Split) -> _Fold:
+        """Fit without the test part of a split; the packed lists of its parts are dropped with this call."""
+        train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
+        path = fit_path(family, train, validation, self.path)
+        train_value = score_mean(family, train, path.theta, family.mean(train))
+        half = np.nan
+        if self.half:
+            theta = self._half(family, transitions.take(split.train_half), validation)
+            half = score_mean(family, test, theta, family.mean(test))
+        return _Fold(split, path, train_value, half, test.spikes_per_bin)
+
+    def _half(self, family: Observable, train: Transitions, validation: Transitions) -> np.ndarray:
+        """Return theta from half of the training part; zero if it shows no evidence."""
+        path = fit_path(family, train, validation, self.path)
         return path.theta if path.validation > 0 else np.zeros_like(path.theta)
 
-
-def _judge(
-    estimator: MaxEnt,
-    family: Observable,
-    transitions: Transitions,
-    split: Split,
-    train: Transitions,
-    path: PathFit,
-    theta_half: np.ndarray | None,
-    rng: np.random.Generator,
-) -> MaxEntResult:
-    """Score theta on the test part and say how far to trust the value."""
-    test = transitions.take(split.test)
-    score = family.score(transitions, path.theta)
-    reverse = family.reverse_score(test, path.theta)
-    length = uncertainty.block_length(score, len(transitions.row_start) - 1)
-    blocks = uncertainty.block_scores(score[split.test], reverse, uncertainty.time_blocks(test, length))
-    interval, deviation, reason = _interval(blocks, estimator.n_draw, rng)
-    tail = uncertainty.tail_weight(reverse)
-    cap = float(np.log(test.n_transition))
-    value = min(blocks.objective, cap) if path.validation > 0 else 0.0
-    half = np.nan if theta_half is None else min(score_mean(family, test, theta_half, family.mean(test)), cap)
-    return MaxEntResult(
-        entropy_production=value,
-        entropy_production_uncapped=blocks.objective,
-        entropy_production_train=score_mean(family, train, path.theta, family.mean(train)),
-        entropy_production_half=half,
-        interval=interval,
-        n_interval_block=blocks.n_block,
-        p_value=uncertainty.reversal_p_value(blocks, estimator.n_draw, rng) if estimator.n_draw else np.nan,
-        quality=_doubts(path, blocks.objective, value, half, cap, deviation, tail),
-        theta=path.theta,
-        observable=family.name,
-        n_unit=transitions.n_unit,
-        ridge=path.ridge,
-        n_iteration=path.n_iteration,
-        n_evaluation=path.n_evaluation,
-        converged=path.turned,
-        spikes_per_bin=test.spikes_per_bin,
-        n_transition=transitions.n_transition,
-        n_test=test.n_transition,
-        effective_sample_size=tail.effective_sample_size,
-        bias=tail.bias,
-        reason=reason,
-    )
+    def _published(self, family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> np.ndarray:
+        """Return the theta of the couplings: that of the single split, or one from all transitions."""
+        if self.cross_fit is None:
+            return folds[0].path.theta
+        return fit_ridge(family, transitions, _median_ridge(folds))
 
 
-def _doubts(
-    path: PathFit,
-    raw: float,
-    value: float,
-    half: float,
-    cap: float,
-    deviation: float,
-    tail: uncertainty.TailWeight,
-) -> frozenset[str]:
-    """Return the names of the reasons to doubt a value; half is NaN where it was not asked for."""
-    evidence = path.validation > 0
-    flags = {
-        "capped": evidence and raw > cap,
-        "tail_limited": tail.effective_sample_size < MIN_EFFECTIVE_SAMPLE,
-        "no_evidence": not evidence,
-        "data_limited": not evidence or abs(value - half) > max(RELATIVE_CHANGE * abs(value), deviation),
-    }
-    return frozenset(name for name, holds in flags.items() if holds)
-
-
-def _interval(
-    blocks: uncertainty.BlockScores, n_draw: int, rng: np.random.Generator
-) -> tuple[tuple[float, float], float, str]:
-    """Return the interval, the standard deviation of its draws and the reason where there is none."""
-    if not n_draw:
-        return (np.nan, np.nan), 0.0, "no interval: n_draw is 0"
-    if blocks.n_block < uncertainty.MIN_BLOCK:
-        reason = (
-            f"no interval: {blocks.n_block} held-out blocks of independent time, {uncertainty.MIN_BLOCK} are needed"
+def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> list[HeldOut]:
+    """Score every fold under the theta that was fitted without it, in blocks of independent time."""
+    tests = [transitions.take(fold.split.test) for fold in folds]
+    scores = [family.score(test, fold.path.theta) for test, fold in zip(tests, folds, strict=True)]
+    series = np.concatenate(scores) if len(folds) > 1 else family.score(transitions, folds[0].path.theta)
+    length = uncertainty.block_length(series, len(transitions.row_start) - 1)
+    return [
+        HeldOut(
+            score,
+            family.reverse_score(test, fold.path.theta),
+            uncertainty.time_blocks(test, length),
+            evidence=fold.path.validation > 0,
+            half=fold.half,
         )
-        return (np.nan, np.nan), 0.0, reason
-    draws = blocks.bootstrap(n_draw, rng)
-    return uncertainty.percentile_interval(draws), float(draws.std(ddof=1)), ""
+        for test, fold, score in zip(tests, folds, scores, strict=True)
+    ]
+
+
+def _trajectory_scores(transitions: Transitions, folds: Sequence[_Fold], held_out: Sequence[HeldOut]) -> np.ndarray:
+    """Return theta.g - ln Z of every transition (transition,), each from the fold that it was held out in."""
+    score = np.full(transitions.n_transition, np.nan)
+    for fold, part in zip(folds, held_out, strict=True):
+        score[fold.split.test] = part.trajectory_score
+    return score
+
+
+def _mean(folds: Sequence[_Fold], part: str, values: Sequence[float]) -> float:
+    """Return the mean of ``values`` (fold,), weighted by the sizes of one part of the splits."""
+    size = np.array([len(getattr(fold.split, part)) for fold in folds])
+    return float(size / size.sum() @ values)
+
+
+def _median_ridge(folds: Sequence[_Fold]) -> float:
+    return float(np.median([fold.path.ridge for fold in folds]))
 
 
 def _stream(seed: int | np.random.SeedSequence, number: int) -> np.random.Generator:

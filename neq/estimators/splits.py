@@ -76,38 +76,100 @@ def split_transitions(
         split = _shuffled(transitions.n_transition, rng, fractions)
     else:
         split = _blocked(transitions, rng, fractions)
+    _check_parts(split, transitions.n_transition, f"{kind} split")
+    return split
+
+
+def fold_splits(
+    transitions: Transitions,
+    n_fold: int,
+    rng: np.random.Generator,
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1),
+) -> list[Split]:
+    """Cut transitions into contiguous folds, each the test part of one split; no bin is in two folds.
+
+    Parameters
+    ----------
+    transitions
+        What to split, in the order of time.
+    n_fold
+        Number of folds, of equal numbers of transitions but for the ``lag`` that each cut drops.
+    rng
+        Decides which stretches of the other folds are for validation.
+    fractions
+        Shares of train and validation in what a fold leaves are as the first two; the third is not used.
+
+    Returns
+    -------
+    list of Split
+        One per fold, in the order of time; ``lag`` bins are dropped at the cuts inside the training part too.
+
+    Raises
+    ------
+    EstimationError
+        A part of a fold would be empty.
+
+    Examples
+    --------
+    >>> spikes = np.ones((1001, 2), dtype=bool)
+    >>> splits = fold_splits(Transitions.from_spikes(spikes), 4, np.random.default_rng(0))
+    >>> [(int(split.test[0]), int(split.test[-1])) for split in splits]
+    [(0, 248), (250, 498), (500, 748), (750, 999)]
+    """
+    n_transition = transitions.n_transition
+    fold = np.arange(n_transition) * n_fold // max(n_transition, 1)
+    fold[_touches_other_part(transitions, fold)] = -1
+    splits = [_fold_split(transitions, fold, number, rng, fractions[:2]) for number in range(n_fold)]
+    for split in splits:
+        _check_parts(split, n_transition, f"split into {n_fold} folds")
+    return splits
+
+
+def _fold_split(
+    transitions: Transitions, fold: np.ndarray, number: int, rng: np.random.Generator, fractions: tuple[float, ...]
+) -> Split:
+    """Return the split whose test part is one fold (transition,); transitions of no fold are in no part."""
+    rest = np.flatnonzero((fold >= 0) & (fold != number))
+    shares = tuple(share / sum(fractions) for share in fractions)
+    (train, validation), half = _deal(transitions.take(rest), rng, shares)
+    return Split(rest[train], rest[validation], np.flatnonzero(fold == number), rest[half])
+
+
+def _check_parts(split: Split, n_transition: int, kind: str) -> None:
     sizes = {name: len(getattr(split, name)) for name in ("train", "validation", "test", "train_half")}
     if not all(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise EstimationError(
-            f"{transitions.n_transition} transitions are too few for a {kind} split ({found}); "
-            "record longer or join trials"
+            f"{n_transition} transitions are too few for a {kind} ({found}); record longer or join trials"
         )
-    return split
 
 
 def _shuffled(n_transition: int, rng: np.random.Generator, fractions: tuple[float, float, float]) -> Split:
-    order = rng.permutation(n_transition)
-    first, second = _cuts(n_transition, fractions)
-    train = order[:first]
-    parts = (train, order[first:second], order[second:], train[: first // 2])
+    train, validation, test = np.split(rng.permutation(n_transition), _cuts(n_transition, fractions))
+    parts = (train, validation, test, train[: len(train) // 2])
     return Split(*(np.sort(part) for part in parts))
 
 
 def _blocked(transitions: Transitions, rng: np.random.Generator, fractions: tuple[float, float, float]) -> Split:
+    (train, validation, test), half = _deal(transitions, rng, fractions)
+    return Split(train, validation, test, half)
+
+
+def _deal(
+    transitions: Transitions, rng: np.random.Generator, shares: tuple[float, ...]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Deal contiguous blocks out by ``shares``: the positions of each part, and those of half of the first one."""
     n_transition = transitions.n_transition
     n_block = int(np.clip(n_transition // (LAGS_PER_BLOCK * transitions.lag), MIN_BLOCK, MAX_BLOCK))
     block = np.arange(n_transition) * n_block // max(n_transition, 1)
-    order = rng.permutation(n_block)
-    first, second = _cuts(n_block, fractions)
-    part_of_block = np.full(n_block, 2)
-    part_of_block[order[:first]] = 0
-    part_of_block[order[first:second]] = 1
+    hands = np.split(rng.permutation(n_block), _cuts(n_block, shares))
+    part_of_block = np.empty(n_block, np.int64)
+    for number, hand in enumerate(hands):
+        part_of_block[hand] = number
     part = part_of_block[block]
     part[_touches_other_part(transitions, part)] = -1
-    half = np.isin(block, order[: first // 2])
-    train, validation, test = (np.flatnonzero(part == number) for number in range(3))
-    return Split(train, validation, test, np.flatnonzero((part == 0) & half))
+    half = np.isin(block, hands[0][: len(hands[0]) // 2])
+    return [np.flatnonzero(part == number) for number in range(len(hands))], np.flatnonzero((part == 0) & half)
 
 
 def _touches_other_part(transitions: Transitions, part: np.ndarray) -> np.ndarray:
@@ -126,5 +188,6 @@ def _touches_other_part(transitions: Transitions, part: np.ndarray) -> np.ndarra
     return touched
 
 
-def _cuts(number: int, fractions: tuple[float, float, float]) -> tuple[int, int]:
-    return round(fractions[0] * number), round((fractions[0] + fractions[1]) * number)
+def _cuts(number: int, shares: tuple[float, ...]) -> list[int]:
+    """Return where to cut ``number`` things in order that the parts have these shares."""
+    return [round(float(share) * number) for share in np.cumsum(shares)[:-1]]

@@ -6,6 +6,7 @@ one, summed over blocks of time, because neighbouring transitions are not indepe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,11 @@ class BlockScores:
     def n_block(self) -> int:
         """Number of blocks."""
         return len(self.count)
+
+    @property
+    def log_normaliser(self) -> float:
+        """Logarithm of the mean of exp(v)."""
+        return float(logsumexp(self.log_weight[1]) - np.log(self.count.sum()))
 
     @property
     def objective(self) -> float:
@@ -165,14 +171,18 @@ def percentile_interval(draws: np.ndarray, coverage: float = 0.95) -> tuple[floa
     return float(low), float(high)
 
 
-def reversal_p_value(blocks: BlockScores, n_draw: int, rng: np.random.Generator) -> float:
+def reversal_p_value(parts: Sequence[BlockScores], n_draw: int, rng: np.random.Generator) -> float:
     """Return the share of random block reversals, the recorded order among them, whose J is at least the recorded one.
 
-    It tests time-reversal symmetry of the binned pair law: at equilibrium it is uniform.
+    It tests time-reversal symmetry of the binned pair law: at equilibrium it is uniform. J of several ``parts`` is the
+    mean of theirs, weighted by their numbers of transitions.
     """
-    recorded = blocks.objective
+    count = np.array([part.count.sum() for part in parts])
+    share = count / count.sum()
+    recorded = float(share @ [part.objective for part in parts])
     rounding = 1e-12 * max(1.0, abs(recorded))
-    at_least = np.count_nonzero(blocks.reversed_at_random(n_draw, rng) >= recorded - rounding)
+    draws = share @ np.stack([part.reversed_at_random(n_draw, rng) for part in parts])
+    at_least = np.count_nonzero(draws >= recorded - rounding)
     return float((1 + at_least) / (1 + n_draw))
 
 

@@ -7,10 +7,8 @@ import pytest
 
 from neq import MaxEnt, Transitions, objective
 from neq.errors import EstimationError
-from neq.estimators.maxent import _doubts
-from neq.estimators.ridge_path import PathFit, fit_path
+from neq.estimators.ridge_path import fit_path
 from neq.estimators.splits import split_transitions
-from neq.estimators.uncertainty import TailWeight
 from neq.models.kinetic_ising import KineticIsing
 from neq.observables import observable_named
 from neq.spikes.surrogates import surrogate
@@ -148,52 +146,6 @@ def test_fit__half_without_evidence_is_zero():
     half, validation = transitions.take(split.train_half), transitions.take(split.validation)
     assert fit_path(observable_named("antisymmetric"), half, validation).validation < -0.005
     assert MaxEnt(n_draw=0).fit(transitions, seed=0).entropy_production_half == 0.0
-
-
-CLEAN = {
-    "validation": 1.0,
-    "raw": 1.0,
-    "value": 1.0,
-    "half": 1.0,
-    "cap": 5.0,
-    "deviation": 0.0,
-    "effective_sample_size": 100.0,
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "flags"),
-    [
-        ({}, set()),
-        ({"effective_sample_size": 99.9}, {"tail_limited"}),
-        ({"raw": 5.0, "value": 5.0, "half": 5.0}, set()),
-        ({"raw": 5.1, "value": 5.0, "half": 5.0}, {"capped"}),
-        ({"validation": 0.0, "value": 0.0, "half": 0.0}, {"no_evidence", "data_limited"}),
-        ({"validation": -0.1, "raw": 5.1, "value": 0.0, "half": 0.0}, {"no_evidence", "data_limited"}),
-        # within a tenth of the value, on either side
-        ({"half": 0.91}, set()),
-        ({"half": 1.09}, set()),
-        ({"half": 0.89}, {"data_limited"}),
-        ({"half": 1.11}, {"data_limited"}),
-        ({"raw": -1.0, "value": -1.0, "half": -0.91}, set()),
-        # or within one standard error, where that is more
-        ({"half": 0.81, "deviation": 0.2}, set()),
-        ({"half": 0.79, "deviation": 0.2}, {"data_limited"}),
-        ({"half": 0.91, "deviation": 0.05}, set()),
-        ({"half": 0.89, "deviation": 0.05}, {"data_limited"}),
-        # not asked for
-        ({"half": np.nan}, set()),
-        (
-            {"raw": 6.0, "value": 5.0, "half": 1.0, "effective_sample_size": 1.0},
-            {"capped", "tail_limited", "data_limited"},
-        ),
-    ],
-)
-def test_doubts__each_has_its_own_reason(changed, flags):
-    case = CLEAN | changed
-    path = PathFit(np.ones(1), case.pop("validation"), ridge=1.0, n_iteration=1, n_evaluation=1, turned=True)
-    tail = TailWeight(case.pop("effective_sample_size"), bias=0.0)
-    assert _doubts(path, **case, tail=tail) == flags
 
 
 def test_fit__no_evidence_gives_zero_with_the_interval_of_the_best_candidate():

@@ -92,19 +92,19 @@ def test_p_value__uniform_for_symmetric_scores():
         rng = np.random.default_rng(seed)
         u = rng.normal(0, 0.3, 300)
         blocks = uncertainty.block_scores(u, -u, np.arange(300) // 10)
-        p_values.append(uncertainty.reversal_p_value(blocks, 199, rng))
+        p_values.append(uncertainty.reversal_p_value([blocks], 199, rng))
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
 def test_p_value__smallest_for_irreversible_scores():
     u = np.random.default_rng(0).normal(0.5, 0.3, 1000)
     blocks = uncertainty.block_scores(u, -u, np.arange(1000) // 10)
-    assert uncertainty.reversal_p_value(blocks, 999, np.random.default_rng(0)) == 0.001
+    assert uncertainty.reversal_p_value([blocks], 999, np.random.default_rng(0)) == 0.001
 
 
 def test_p_value__one_where_nothing_distinguishes_the_directions():
     blocks = uncertainty.block_scores(np.zeros(100), np.zeros(100), np.arange(100))
-    assert uncertainty.reversal_p_value(blocks, 99, np.random.default_rng(0)) == 1.0
+    assert uncertainty.reversal_p_value([blocks], 99, np.random.default_rng(0)) == 1.0
 
 
 def test_interval__covers_the_objective_of_the_law():
