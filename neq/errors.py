@@ -23,6 +23,10 @@ class EstimationError(NeqError, ValueError):
     """An estimator was given data from which no value can be computed."""
 
 
+class ModelError(NeqError, ValueError):
+    """A model was given parameters that it cannot have, or asked for a value that it does not have."""
+
+
 class ConfigError(NeqError, ValueError):
     """A config, or an option that changes one, is not usable; lists all its problems."""
 

@@ -149,7 +149,7 @@ def test_imports__no_cycles():
 def test_imports__relative_names_are_resolved():
     """The test's own reading of the source, on a module known to have each kind of import."""
     assert "neq.kernels._jit" in imports("neq.kernels.glauber")
-    assert {"neq.kernels.glauber", "numpy", "scipy"} <= imports("neq.models.kinetic_ising")
+    assert {"neq.kernels.glauber", "numpy", "scipy"} <= imports("neq.models.sampling")
 
 
 PROBE = """

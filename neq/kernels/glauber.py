@@ -1,65 +1,149 @@
-"""Glauber dynamics of a network of 0/1 units: samplers, and the dissipation along a sampled path."""
+"""Glauber dynamics of a network of 0/1 units: samplers, and the dissipation along a sampled path.
+
+Couplings come as ``dense`` (source, target) or, where that has no rows, as the lists of each source: ``offsets``
+(source + 1,), ``targets`` and ``weights`` (coupling,). Both ways add the same numbers in the same order.
+
+A unit becomes active with probability p(h) = 1 / (1 + exp(-h)). The exponential is left out where bounds of p over a
+cell of h decide already, which is 99 times in 100; the outcome is that of the full comparison.
+"""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ._jit import kernel
+from .random_words import next_word, split_word
+
+CELLS_PER_UNIT, REACH = 16, 32
+"""Cells of h: 16 to a unit of log-odds, from -32 to 32; all beyond belongs to the outermost cells."""
+N_CELL = 2 * REACH * CELLS_PER_UNIT
+LAST_CELL, MIDDLE_CELL = N_CELL - 1, N_CELL // 2
+CELL_BITS = 4
+"""log2 of the cells to a unit."""
+
+
+def _bounds() -> tuple[np.ndarray, np.ndarray]:
+    """Return what p is at least and at most in each cell (cell,), with room for the rounding of exponentials."""
+    edge = 1.0 / (1.0 + np.exp(-np.arange(-REACH, REACH + 0.5 / CELLS_PER_UNIT, 1.0 / CELLS_PER_UNIT)))
+    lower, upper = edge[:-1] * (1.0 - 1e-12), edge[1:] * (1.0 + 1e-12)
+    lower[0], upper[-1] = 0.0, 1.0
+    return lower, np.minimum(upper, 1.0)
+
+
+LOWER, UPPER = _bounds()
+LOWER_WORD = (LOWER * 2.0**64).astype(np.uint64)
+WIDTH_WORD = np.array([min(int(bound * 2.0**64), 2**64 - 1) for bound in UPPER], dtype=np.uint64) - LOWER_WORD
+"""The same bounds, and their distance, as 64-bit fractions."""
 
 
 @kernel
-def parallel(incoming, bias, state, generator, thin, out):
-    """Update all units at once, ``thin`` times per row of ``out`` (step, unit); ``state`` (unit,) ends at the last row.
+def _add_active(dense, offsets, targets, weights, active, n_active, field):
+    """Add what the first ``n_active`` units of ``active`` send to ``field`` (target,), in their order."""
+    if dense.shape[0] == 0:
+        for place in range(n_active):
+            source = active[place]
+            for entry in range(offsets[source], offsets[source + 1]):
+                field[targets[entry]] += weights[entry]
+        return
+    whole = n_active - n_active % 4
+    for place in range(0, whole, 4):  # four at a time: each field is loaded and stored a quarter as often
+        first, second = dense[active[place]], dense[active[place + 1]]
+        third, fourth = dense[active[place + 2]], dense[active[place + 3]]
+        for target in range(field.size):
+            field[target] = (((field[target] + first[target]) + second[target]) + third[target]) + fourth[target]
+    for place in range(whole, n_active):
+        row = dense[active[place]]
+        for target in range(field.size):
+            field[target] += row[target]
 
-    ``incoming`` (source, target) is the transposed coupling matrix: silent sources cost nothing, and the row of an
-    active one is contiguous.
+
+@kernel
+def _list_active(state, active):
+    """Write the numbers of the active units of ``state`` (unit,) into ``active`` and return how many there are."""
+    count = np.uint32(0)
+    for unit in range(state.size):
+        active[count] = unit
+        count += state[unit]
+    return count
+
+
+@kernel
+def parallel(dense, offsets, targets, weights, bias, state, uniform, n_done, thin, out):
+    """Update all units at once, once for each row of ``uniform`` (update, unit); ``state`` (unit,) ends at the last.
+
+    ``n_done`` updates went before; every ``thin``-th is a row of ``out`` (step, unit).
     """
-    n_unit = state.size
-    field = bias.copy()
-    for step in range(out.shape[0]):
-        for _ in range(thin):
-            field[:] = bias
-            for source in range(n_unit):
-                if state[source]:
-                    for target in range(n_unit):
-                        field[target] += incoming[source, target]
-            for unit in range(n_unit):
-                state[unit] = generator.random() * (1.0 + math.exp(-field[unit])) < 1.0
-        out[step] = state
+    n_update, n_unit = uniform.shape
+    field, active = np.empty(n_unit), np.empty(n_unit + 1, dtype=np.uint32)
+    for update in range(n_update):
+        field[:] = bias
+        _add_active(dense, offsets, targets, weights, active, _list_active(state, active), field)
+        for unit in range(n_unit):
+            h, draw = field[unit], uniform[update, unit]
+            cell = int(min(max((h + REACH) * CELLS_PER_UNIT, 0.0), LAST_CELL))
+            state[unit] = draw < LOWER[cell]
+            if LOWER[cell] <= draw <= UPPER[cell]:
+                state[unit] = draw * (1.0 + math.exp(-h)) < 1.0
+        if (n_done + update + 1) % thin == 0:
+            out[(n_done + update + 1) // thin - 1] = state
 
 
 @kernel
-def sequential(couplings, bias, state, generator, thin, out):
-    """Update one random unit at a time, ``thin`` attempts per row of ``out`` (step, unit)."""
-    n_unit = state.size
+def sequential(dense, offsets, targets, weights, field, state, words, scale_bits, thin, out):
+    """Update one random unit at a time, ``thin`` attempts per row of ``out`` (step, unit).
+
+    ``weights`` (or ``dense``) and ``field`` (unit,) are whole multiples of 2^-scale_bits, so that the fields, which
+    are kept and changed by the flips alone, stay exact however long the run. ``field``, ``state`` and ``words``, the
+    random state, are advanced.
+    """
+    n_unit, shift = state.size, scale_bits - CELL_BITS
+    a, b, c, d = words[0], words[1], words[2], words[3]
     for step in range(out.shape[0]):
         for _ in range(thin):
-            unit = min(int(generator.random() * n_unit), n_unit - 1)
-            field = bias[unit]
-            for source in range(n_unit):
-                if state[source]:
-                    field += couplings[unit, source]
-            state[unit] = generator.random() * (1.0 + math.exp(-field)) < 1.0
+            word, a, b, c, d = next_word(a, b, c, d)
+            unit, fraction = split_word(word, n_unit)
+            h = field[unit]
+            cell = min(max((h >> shift) + MIDDLE_CELL, 0), LAST_CELL)
+            active = fraction < LOWER_WORD[cell]
+            if fraction - LOWER_WORD[cell] <= WIDTH_WORD[cell]:  # below the lower bound the difference wraps round
+                active = fraction * 2.0**-64 * (1.0 + math.exp(-math.ldexp(float(h), -scale_bits))) < 1.0
+            if active != state[unit]:
+                state[unit] = active
+                _send(dense, offsets, targets, weights, unit, active, field)
         out[step] = state
+    words[0], words[1], words[2], words[3] = a, b, c, d
 
 
 @kernel
-def dissipation(incoming, antisymmetric, bias, states):
+def _send(dense, offsets, targets, weights, source, active, field):
+    """Add what ``source`` sends to ``field`` (target,) where it became active, else take it back."""
+    sign = 1 if active else -1
+    if dense.shape[0]:
+        row = dense[source]
+        for target in range(field.size):
+            field[target] += sign * row[target]
+        return
+    for entry in range(offsets[source], offsets[source + 1]):
+        field[targets[entry]] += sign * weights[entry]
+
+
+@kernel
+def dissipation(couplings, antisymmetric, bias, states):
     """Return the sum over ``states`` (step, unit) of sum_i P(s'_i = 1 | s) sum_j A_ij s_j.
 
-    ``incoming`` and ``antisymmetric`` are W and A transposed (source, target), A being (W - W^T) / 2.
+    ``couplings`` and ``antisymmetric`` are W and A = (W - W^T) / 2, each as the four arrays of the module.
     """
     n_step, n_unit = states.shape
-    field, drive = bias.copy(), bias.copy()
+    field, drive, active = np.empty(n_unit), np.empty(n_unit), np.empty(n_unit + 1, dtype=np.uint32)
     total = 0.0
     for step in range(n_step):
         field[:] = bias
         drive[:] = 0.0
-        for source in range(n_unit):
-            if states[step, source]:
-                for target in range(n_unit):
-                    field[target] += incoming[source, target]
-                    drive[target] += antisymmetric[source, target]
+        n_active = _list_active(states[step], active)
+        _add_active(*couplings, active, n_active, field)
+        _add_active(*antisymmetric, active, n_active, drive)
         for unit in range(n_unit):
             total += drive[unit] / (1.0 + math.exp(-field[unit]))
     return total

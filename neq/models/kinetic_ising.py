@@ -12,23 +12,31 @@ difference of a function of the state averages to zero too, and what is left is 
 .. math:: \Sigma = c \sum_i \Big\langle P(s'_i = 1 \mid s) \sum_j \tfrac12 (W_{ij} - W_{ji}) s_j \Big\rangle
 
 with :math:`c = 2` where all units update at once and :math:`c = 1 / N` per attempted update of one random unit. It is
-exactly zero for symmetric couplings, in both dynamics.
+exactly zero for symmetric couplings, in both dynamics: one at a time they obey detailed balance with respect to the
+Boltzmann weight of :math:`\sum_i b_i s_i + \tfrac12 \sum_{ij} W_{ij} s_i s_j`, and all at once (with couplings of
+units to themselves, too) :math:`p(s) P(s' \mid s) \propto e^{b \cdot (s + s') + s' W s}` is symmetric [1]_. What is
+exact is the value per step, so between neighbouring states of a run with ``thin=1``; states further apart show less.
+
+References
+----------
+.. [1] Peretto, "Collective properties of neural networks: a statistical physics approach", Biol. Cybern. 50, 51 (1984).
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from scipy import special
-from scipy.sparse import csgraph
 
+from neq.errors import ModelError
 from neq.kernels import glauber
 
-MAX_ENUMERATED = 12
-"""Largest module whose states are enumerated: the matrix of 4096 x 4096 transitions takes 134 MB."""
+from . import enumeration
+from .enumeration import MAX_ENUMERATED as MAX_ENUMERATED
+from .network import BinaryNetwork
+from .sampling import ParallelSampler, SequentialSampler, by_source
 
 
 @dataclass(frozen=True)
@@ -41,18 +49,24 @@ class EntropyProductionSample:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KineticIsing:
+class KineticIsing(BinaryNetwork):
     """Network of 0/1 units under Glauber dynamics.
 
     Parameters
     ----------
     couplings
-        W (target, source): how much an active source adds to the field of the target.
+        W (target, source): how much an active source adds to the field of the target. A numpy array, or a sparse
+        matrix or array of scipy, kept as a CSR array. The same seed gives the same states either way.
     bias
         b (unit,).
     dynamics
         ``"parallel"``: all units update in each step. ``"sequential"``: a step is the attempted update of one
         random unit; the diagonal of the couplings must then be zero.
+
+    Raises
+    ------
+    ModelError
+        Shapes that do not fit, numbers that are not finite, or units coupled to themselves in sequential dynamics.
 
     References
     ----------
@@ -67,69 +81,16 @@ class KineticIsing:
     0.1817
     """
 
-    couplings: np.ndarray
-    bias: np.ndarray
-    dynamics: Literal["parallel", "sequential"] = "parallel"
-
-    def __post_init__(self) -> None:
-        for name in ("couplings", "bias"):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=float))
-        n_unit = self.bias.size
-        if self.bias.ndim != 1 or n_unit == 0 or self.couplings.shape != (n_unit, n_unit):
-            raise ValueError(
-                "expected bias (unit,) and couplings (unit, unit), "
-                f"got shapes {self.bias.shape} and {self.couplings.shape}"
-            )
-        if not (np.isfinite(self.couplings).all() and np.isfinite(self.bias).all()):
-            raise ValueError("couplings and bias must be finite numbers; found NaN or infinity")
-        if self.dynamics not in ("parallel", "sequential"):
-            raise ValueError(f"dynamics must be 'parallel' or 'sequential', got {self.dynamics!r}")
-        if self.dynamics == "sequential" and np.diag(self.couplings).any():
-            raise ValueError("sequential dynamics needs couplings with a zero diagonal; set W_ii = 0")
-
-    @classmethod
-    def from_spins(
-        cls,
-        couplings: np.ndarray,
-        field: np.ndarray | None = None,
-        *,
-        beta: float = 1.0,
-        dynamics: Literal["parallel", "sequential"] = "parallel",
-    ) -> KineticIsing:
-        """Return the network whose spins x = 2 s - 1 have these ``couplings`` (target, source) and ``field`` (unit,).
-
-        Examples
-        --------
-        >>> KineticIsing.from_spins(np.array([[0.0, 1.0], [0.0, 0.0]]), beta=0.5).bias
-        array([-1.,  0.])
-        """
-        couplings = np.asarray(couplings, dtype=float)
-        field = np.zeros(len(couplings)) if field is None else np.asarray(field, dtype=float)
-        bias = 2.0 * beta * (field - couplings.sum(axis=1))
-        return cls(couplings=4.0 * beta * couplings, bias=bias, dynamics=dynamics)
-
-    @property
-    def n_unit(self) -> int:
-        """Number of units."""
-        return self.bias.size
-
-    @property
-    def modules(self) -> list[np.ndarray]:
-        """Units (unit,) of each group that no coupling connects to the rest, in order of their first unit."""
-        _, label = csgraph.connected_components(self.couplings != 0, directed=False)
-        groups = [np.flatnonzero(label == value) for value in np.unique(label)]
-        return sorted(groups, key=lambda group: int(group[0]))
-
-    def select_units(self, units: np.ndarray) -> KineticIsing:
-        """Return the network of these units alone, without the couplings that reach them from the others."""
-        return KineticIsing(
-            couplings=self.couplings[np.ix_(units, units)], bias=self.bias[units], dynamics=self.dynamics
-        )
-
     # --- sampling
 
     def stream(
-        self, n_step: int, *, seed: np.random.Generator | int = 0, burn_in: int = 1000, thin: int = 1, block: int = 8192
+        self,
+        n_step: int,
+        *,
+        seed: np.random.Generator | int = 0,
+        burn_in: int = 1000,
+        thin: int = 1,
+        block: int = 8192,
     ) -> Iterator[np.ndarray]:
         """Yield the states as blocks (step, unit) of bool, whose size changes no value.
 
@@ -145,16 +106,20 @@ class KineticIsing:
             Steps from one state to the next.
         block
             Largest number of states held at once.
+
+        Raises
+        ------
+        ModelError
+            A number is out of its range, or fields are too large for sequential dynamics.
         """
+        _check_counts(n_step=(n_step, 0), burn_in=(burn_in, 0), thin=(thin, 1), block=(block, 1))
         generator = np.random.default_rng(seed)
-        advance, couplings, sweep = glauber.parallel, np.ascontiguousarray(self.couplings.T), 1
-        if self.dynamics == "sequential":
-            advance, couplings, sweep = glauber.sequential, self.couplings, self.n_unit
-        state = generator.random(self.n_unit) < special.expit(self.bias)
-        advance(couplings, self.bias, state, generator, burn_in * sweep, np.empty((1, self.n_unit), dtype=bool))
+        kind = ParallelSampler if self.dynamics == "parallel" else SequentialSampler
+        sampler = kind(self.couplings, self.bias, generator)
+        sampler.advance(burn_in * self._sweep, np.empty((1, self.n_unit), dtype=bool))
         for start in range(0, n_step, block):
             out = np.empty((min(block, n_step - start), self.n_unit), dtype=bool)
-            advance(couplings, self.bias, state, generator, thin, out)
+            sampler.advance(thin, out)
             yield out
 
     def simulate(
@@ -171,6 +136,58 @@ class KineticIsing:
         blocks = list(self.stream(n_step, seed=seed, burn_in=burn_in, thin=thin))
         return np.concatenate(blocks) if blocks else np.empty((0, self.n_unit), dtype=bool)
 
+    def restarts(
+        self,
+        n_step: int,
+        *,
+        n_restart: int = 1000,
+        first: int = 0,
+        seed: int = 0,
+        warm_up: float = 0.1,
+        thin: int | None = None,
+        block: int = 8192,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of a run and a block (step, unit) of its states, run after run.
+
+        Parameters
+        ----------
+        n_step
+            States of each run.
+        n_restart
+            Number of independent runs.
+        first
+            Number of the first. Run k has the k-th stream spawned from ``seed``, whoever else makes the others: runs
+            may be dealt out to several processes, and more added later.
+        seed
+            Root of all streams.
+        warm_up
+            Share of a run's steps made before its first state, on top of ``n_step``.
+        thin
+            Steps from one state to the next; by default as many as make one update per unit.
+        block
+            Largest number of states held at once.
+
+        Examples
+        --------
+        >>> model = KineticIsing(couplings=np.zeros((3, 3)), bias=np.zeros(3), dynamics="sequential")
+        >>> [(run, states.shape) for run, states in model.restarts(50, n_restart=2, first=10)]
+        [(10, (50, 3)), (11, (50, 3))]
+        """
+        _check_counts(n_restart=(n_restart, 1), first=(first, 0))
+        if not 0.0 <= warm_up < np.inf:
+            raise ModelError(f"expected warm_up as a share of a run, 0 or more, got {warm_up}")
+        thin = self._sweep if thin is None else thin
+        burn_in = int(np.ceil(warm_up * n_step * thin / self._sweep))
+        for run in range(first, first + n_restart):
+            stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(run,)))
+            for states in self.stream(n_step, seed=stream, burn_in=burn_in, thin=thin, block=block):
+                yield run, states
+
+    @property
+    def _sweep(self) -> int:
+        """Return the steps that make one update per unit."""
+        return 1 if self.dynamics == "parallel" else self.n_unit
+
     def sample_entropy_production(
         self, n_step: int, *, n_restart: int = 20, seed: int = 0, burn_in: int = 1000, thin: int = 1
     ) -> EntropyProductionSample:
@@ -184,7 +201,7 @@ class KineticIsing:
             Independent runs, each on its own stream spawned from ``seed``; the standard error is taken over them.
         """
         if n_restart < 2 or n_step < 1:
-            raise ValueError(f"expected n_restart >= 2 and n_step >= 1, got {n_restart} and {n_step}")
+            raise ModelError(f"expected n_restart >= 2 and n_step >= 1, got {n_restart} and {n_step}")
         streams = np.random.SeedSequence(seed).spawn(n_restart)
         runs = np.array([self._run_dissipation(n_step, stream, burn_in, thin) for stream in streams])
         return EntropyProductionSample(float(runs.mean()), float(runs.std(ddof=1) / np.sqrt(n_restart)), n_restart)
@@ -192,16 +209,11 @@ class KineticIsing:
     def _run_dissipation(self, n_step: int, stream: np.random.SeedSequence, burn_in: int, thin: int) -> float:
         """Return the entropy production per step along one run."""
         blocks = self.stream(n_step, seed=np.random.default_rng(stream), burn_in=burn_in, thin=thin)
-        incoming, antisymmetric = np.ascontiguousarray(self.couplings.T), np.ascontiguousarray(self._antisymmetric.T)
-        total = sum(glauber.dissipation(incoming, antisymmetric, self.bias, block) for block in blocks)
+        layouts = by_source(self.couplings), by_source((self.couplings - self.couplings.T) / 2)
+        total = sum(glauber.dissipation(*layouts, self.bias, block) for block in blocks)
         return self._factor * total / n_step
 
     # --- exact values by enumeration
-
-    @property
-    def _antisymmetric(self) -> np.ndarray:
-        """Return the antisymmetric part of the couplings (target, source)."""
-        return (self.couplings - self.couplings.T) / 2
 
     @property
     def _factor(self) -> float:
@@ -210,18 +222,7 @@ class KineticIsing:
 
     def log_transition(self) -> np.ndarray:
         """Return ln P(later | earlier) as (earlier, later) over all 2^n states; bit i of a state's number is unit i."""
-        states = _states(self.n_unit)
-        field = states @ self.couplings.T + self.bias
-        if self.dynamics == "parallel":
-            joint: np.ndarray = field @ states.T - np.logaddexp(0.0, field).sum(axis=1, keepdims=True)
-            return joint
-        flip = special.expit(np.where(states == 0, field, -field)) / self.n_unit
-        number = np.arange(len(states))
-        probability = np.diag(1.0 - flip.sum(axis=1))
-        for unit in range(self.n_unit):
-            probability[number, number ^ (1 << unit)] = flip[:, unit]
-        with np.errstate(divide="ignore"):
-            return np.log(probability)
+        return enumeration.log_transition(self.dense_couplings, self.bias, one_at_a_time=self.dynamics == "sequential")
 
     def stationary(self) -> np.ndarray:
         """Return the stationary probability (state,) of all 2^n states.
@@ -231,19 +232,13 @@ class KineticIsing:
         >>> KineticIsing(couplings=np.zeros((1, 1)), bias=np.array([np.log(3.0)])).stationary()
         array([0.25, 0.75])
         """
-        system = np.exp(self.log_transition()).T
-        system[np.diag_indices_from(system)] -= 1.0
-        system[-1] = 1.0
-        norm = np.zeros(len(system))
-        norm[-1] = 1.0
-        probability = np.linalg.solve(system, norm).clip(min=0.0)
-        return probability / probability.sum()
+        return enumeration.stationary(np.exp(self.log_transition()))
 
     def activity(self) -> np.ndarray:
         """Return the exact stationary mean (unit,) of each unit, module by module."""
         mean = np.empty(self.n_unit)
         for module in self.modules:
-            mean[module] = self.select_units(module).stationary() @ _states(len(module))
+            mean[module] = self.select_units(module).stationary() @ enumeration.all_states(len(module))
         return mean
 
     def module_entropy_production(self) -> np.ndarray:
@@ -251,7 +246,7 @@ class KineticIsing:
 
         Raises
         ------
-        ValueError
+        ModelError
             A module has more than 12 units: use :meth:`sample_entropy_production`.
         """
         return np.array([self._factor * self.select_units(module)._dissipation() for module in self.modules])
@@ -262,18 +257,14 @@ class KineticIsing:
 
     def _dissipation(self) -> float:
         """Return the stationary mean of what the kernel of this name sums."""
-        if not self._antisymmetric.any():
+        couplings = self.dense_couplings
+        if np.array_equal(couplings, couplings.T):
             return 0.0
-        probability, states = self.stationary(), _states(self.n_unit)
-        active = special.expit(states @ self.couplings.T + self.bias)
-        return float(probability @ (active * (states @ self._antisymmetric.T)).sum(axis=1))
+        return enumeration.mean_dissipation(self.stationary(), couplings, self.bias)
 
 
-def _states(n_unit: int) -> np.ndarray:
-    """Return all states (state, unit) as 0.0 and 1.0."""
-    if n_unit > MAX_ENUMERATED:
-        raise ValueError(
-            f"a module of {n_unit} units has too many states to enumerate (at most {MAX_ENUMERATED} units); "
-            "use sample_entropy_production"
-        )
-    return ((np.arange(2**n_unit)[:, np.newaxis] >> np.arange(n_unit)) & 1).astype(float)
+def _check_counts(**given: tuple[int, int]) -> None:
+    """Raise unless each number is whole and at least what is named beside it."""
+    for name, (value, least) in given.items():
+        if operator.index(value) < least:
+            raise ModelError(f"expected {name} >= {least}, got {value}")

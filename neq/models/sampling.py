@@ -1,0 +1,120 @@
+"""Samplers of Glauber dynamics: what a run carries from one block of states to the next.
+
+Both hold a coupling matrix as the kernels want it, dense where many of its entries differ from zero and as lists of
+each source where few do, which changes the time of a run but no state of it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from scipy import sparse, special
+
+from neq.errors import ModelError
+from neq.kernels import glauber, random_words
+
+from .network import Couplings
+
+Layout: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+LISTED = 0.15
+"""Share of couplings up to which lists are faster than rows of the whole matrix, in both dynamics."""
+CHUNK = 32_768
+"""Uniform numbers drawn at once: 256 kB, which stay in the cache."""
+SCALE_BITS, FIELD_BITS = 40, 62
+"""The fields of the sequential dynamics are kept in units of 2^-40 or, where they are huge, in 62 bits."""
+MAX_FIELD = 2.0**50
+
+
+def by_source(couplings: Couplings) -> Layout:
+    """Return couplings (target, source) as ``dense`` (source, target), offsets, targets and weights for the kernels."""
+    n_unit = couplings.shape[0]
+    listed = sparse.csc_array(couplings)
+    listed.eliminate_zeros()
+    listed.sort_indices()
+    empty = np.empty(0, dtype=np.uint32)
+    if listed.nnz > LISTED * n_unit**2:
+        return np.ascontiguousarray(listed.toarray().T), empty, empty, np.empty(0)
+    offsets, targets = listed.indptr.astype(np.uint32), listed.indices.astype(np.uint32)
+    return np.empty((0, n_unit)), offsets, targets, listed.data.astype(float)
+
+
+class ParallelSampler:
+    """All units at once. Each unit of each update takes one number of the generator, in their order."""
+
+    def __init__(self, couplings: Couplings, bias: np.ndarray, generator: np.random.Generator) -> None:
+        self.layout, self.bias, self.generator = by_source(couplings), bias, generator
+        self.state = generator.random(bias.size) < special.expit(bias)
+
+    def advance(self, thin: int, out: np.ndarray) -> None:
+        """Make ``thin`` updates for each row of ``out`` (step, unit) of bool, and write the state into it."""
+        n_update, n_unit = thin * len(out), self.bias.size
+        out[:] = self.state
+        uniform = np.empty((min(max(1, CHUNK // n_unit), n_update), n_unit))
+        words = _pcg64_words(self.generator)
+        for done in range(0, n_update, len(uniform) or 1):
+            part = uniform[: n_update - done]
+            if words is None:
+                self.generator.random(out=part)
+            else:
+                random_words.fill_uniform(words, part)
+            glauber.parallel(*self.layout, self.bias, self.state, part, done, thin, out)
+        if words is not None:
+            _set_pcg64_words(self.generator, words)
+
+
+class SequentialSampler:
+    """One random unit at a time, its random numbers from a xoshiro256++ of its own seeded by the generator.
+
+    Raises
+    ------
+    ModelError
+        The couplings and bias of a unit add up to more than 2^50.
+    """
+
+    def __init__(self, couplings: Couplings, bias: np.ndarray, generator: np.random.Generator) -> None:
+        self.scale_bits = _scale_bits(couplings, bias)
+        self.state = generator.random(bias.size) < special.expit(bias)
+        self.words = generator.integers(0, 2**64, size=4, dtype=np.uint64)
+        dense, offsets, targets, weights = by_source(couplings)
+        self.layout = self._whole(dense), offsets, targets, self._whole(weights)
+        self.field = self._whole(bias)
+        for source in np.flatnonzero(self.state):
+            if len(dense):
+                self.field += self.layout[0][source]
+            else:
+                entry = slice(offsets[source], offsets[source + 1])
+                self.field[targets[entry]] += self.layout[3][entry]
+
+    def _whole(self, values: np.ndarray) -> np.ndarray:
+        """Return values in units of 2^-scale_bits."""
+        return np.rint(np.ldexp(values, self.scale_bits)).astype(np.int64)
+
+    def advance(self, thin: int, out: np.ndarray) -> None:
+        """Attempt ``thin`` updates for each row of ``out`` (step, unit) of bool, and write the state into it."""
+        glauber.sequential(*self.layout, self.field, self.state, self.words, self.scale_bits, thin, out)
+
+
+def _scale_bits(couplings: Couplings, bias: np.ndarray) -> int:
+    """Return the scale at which no field leaves 62 bits."""
+    largest = float((abs(sparse.csr_array(couplings)).sum(axis=1) + abs(bias)).max())
+    if largest > MAX_FIELD:
+        raise ModelError(f"expected fields up to 2^50 in size, found {largest:.3g}; divide couplings and bias")
+    return min(SCALE_BITS, FIELD_BITS - int(np.frexp(largest)[1]))
+
+
+def _pcg64_words(generator: np.random.Generator) -> np.ndarray | None:
+    """Return state and step of a PCG64 as the kernel takes them; None where the generator is of another kind."""
+    state = generator.bit_generator.state
+    if state["bit_generator"] != "PCG64":
+        return None
+    whole = state["state"]["state"], state["state"]["inc"]
+    return np.array([half for value in whole for half in (value >> 64, value & (2**64 - 1))], dtype=np.uint64)
+
+
+def _set_pcg64_words(generator: np.random.Generator, words: np.ndarray) -> None:
+    """Set the state of a PCG64 to what the kernel left."""
+    state = generator.bit_generator.state
+    state["state"]["state"] = (int(words[0]) << 64) | int(words[1])
+    generator.bit_generator.state = state
