@@ -19,7 +19,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -110,7 +110,7 @@ class PerSpinMaxEnt:
     (True, True)
     """
 
-    path: spin_fit.SpinPath = spin_fit.SpinPath()
+    path: spin_fit.SpinPath = field(default_factory=spin_fit.SpinPath)
 
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
@@ -195,7 +195,7 @@ PER_SPIN = {"maxent": PerSpinMaxEnt, "mtur": PerSpinMTUR, "newton": PerSpinNewto
 
 
 def _parts(flips: SpinFlips, train: float, validation: float) -> tuple[SpinFlips, SpinFlips, SpinFlips]:
-    """Return the runs of the train, validation and test parts; validation is the training part where it has no share."""
+    """Return the runs of the train, validation and test parts; without a share, validation is the training part."""
     n_restart = flips.n_restart
     if n_restart < 3:
         raise EstimationError(f"held-out estimates need 3 independent runs or more; found {n_restart}: use restarts")

@@ -13,8 +13,8 @@ def sample(first, target, coupling, asymmetry, state, generator, warm_up, thin, 
 
     A trial update says whether an attempt would flip the spin, and is not made. ``first`` (unit + 1,), ``target``,
     ``coupling`` and ``asymmetry`` (edge,) list for each source the spins that it acts on; ``coupling`` is 2 beta J_ij,
-    ``asymmetry`` beta (J_ij - J_ji), both target first. ``state`` (unit,) of +-1 ends at the last state. ``warm_up`` and
-    ``thin`` count attempts. The drive is -x_i sum_j asymmetry_ij x_j.
+    ``asymmetry`` beta (J_ij - J_ji), both target first. ``state`` (unit,) of +-1 ends at the last state. ``warm_up``
+    and ``thin`` count attempts. The drive is -x_i sum_j asymmetry_ij x_j.
     """
     n_unit = state.size
     field, drive = _fields(first, target, coupling, asymmetry, state)

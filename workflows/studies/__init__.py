@@ -8,6 +8,7 @@ from .base import Study
 
 STUDIES = {
     "neural_recordings": "workflows.studies.neural_recordings:NeuralRecordings",
+    "spin_model": "workflows.studies.spin_model:SpinModel",
 }
 """Name in the config -> where the class is; imported on use only."""
 

@@ -1,0 +1,47 @@
+"""The variables that the spin model study stores for every cell."""
+
+from __future__ import annotations
+
+from .base import Output
+
+NATS = "nats"
+
+OUTPUTS = (
+    Output(
+        "entropy_production",
+        units=NATS,
+        long_name="entropy production per attempted update",
+        comment="estimate of a lower bound: mean over spins of the frequency of flips times nats per flip; held out "
+        "for maxent and newton",
+    ),
+    Output("standard_error", units=NATS, long_name="standard error of the estimate over runs"),
+    Output("interval_low", units=NATS, long_name="lower end of the 95% interval"),
+    Output("interval_high", units=NATS, long_name="upper end of the 95% interval"),
+    Output(
+        "exact_entropy_production",
+        units=NATS,
+        long_name="entropy production per attempted update of the model",
+        comment="unbiased mean over the same samples",
+    ),
+    Output("exact_standard_error", units=NATS, long_name="standard error of the model's value over runs"),
+    Output("flip_frequency", units="1", long_name="share of attempted updates that flip their spin"),
+    Output("least_flip_frequency", units="1", long_name="the same of the spin that flips least"),
+    Output(
+        "effective_sample_size", units="1", long_name="effective held-out flips of a spin", comment="median over spins"
+    ),
+    Output("n_fitted", "i8", units="1", long_name="spins with evidence"),
+    Output("n_evaluation", "i8", units="1", long_name="passes over the samples"),
+    Output("coupling_correlation", units="1", long_name="correlation of theta_ij - theta_ji with beta (J_ij - J_ji)"),
+    Output("coupling_slope", units="1", long_name="slope of theta_ij - theta_ji against beta (J_ij - J_ji)"),
+    Output("reason", "str", long_name="why a value is NaN"),
+)
+
+THETA = Output(
+    "theta",
+    "f8",
+    ("unit", "source"),
+    units=NATS,
+    long_name="parameters of each spin",
+    comment="row i belongs to the flips of spin i, g_ij = -2 x_i x_j",
+    own_chunk=True,
+)
