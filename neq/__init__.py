@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Contributions": "estimators.contributions",
     "MaxEnt": "estimators.maxent",
     "MaxEntResult": "estimators.maxent_result",
     "NeqError": "errors",
+    "OrderDecomposition": "estimators.orders",
+    "OrderDecompositionResult": "estimators.orders",
     "Recording": "spikes.recording",
     "Transitions": "spikes.transitions",
     "bin_spikes": "spikes.binning",
+    "contributions": "estimators.contributions",
     "objective": "observables",
     "open_run": "runs",
     "read_recording": "readers",
@@ -30,8 +34,12 @@ if TYPE_CHECKING:
     from . import figures as figures
     from . import models as models
     from .errors import NeqError as NeqError
+    from .estimators.contributions import Contributions as Contributions
+    from .estimators.contributions import contributions as contributions
     from .estimators.maxent import MaxEnt as MaxEnt
     from .estimators.maxent_result import MaxEntResult as MaxEntResult
+    from .estimators.orders import OrderDecomposition as OrderDecomposition
+    from .estimators.orders import OrderDecompositionResult as OrderDecompositionResult
     from .observables import objective as objective
     from .readers import read_recording as read_recording
     from .runs import open_run as open_run

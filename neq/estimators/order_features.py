@@ -92,12 +92,12 @@ class NestedObservable:
         """Return the variance of every g (observable,)."""
         moments = kernels.change_moments(*_lists(transitions), transitions.n_unit, self.order > 2)
         # g is 2 or -2 where an odd number of its units changed, and 0 elsewhere.
-        often = _odd_changes(*moments, self.order) / transitions.n_transition
+        often = _odd_changes(*moments, order=self.order) / transitions.n_transition
         return np.maximum(4.0 * often - self.mean(transitions) ** 2, 0.0)
 
     def _weighted_mean(self, transitions: Transitions, weight: np.ndarray) -> np.ndarray:
         sums = kernels.weighted_sums(*_lists(transitions), weight, transitions.n_unit, self.order > 2)
-        return _observables(*sums, self.order)
+        return _observables(*sums, order=self.order)
 
 
 def check_order(order: int, n_unit: int) -> None:
@@ -141,7 +141,7 @@ def _coefficients(theta: np.ndarray, n_unit: int, order: int) -> tuple[np.ndarra
 
 
 def _observables(
-    linear: np.ndarray, quadratic: np.ndarray, own: np.ndarray, cubic: np.ndarray, order: int
+    linear: np.ndarray, quadratic: np.ndarray, own: np.ndarray, cubic: np.ndarray, *, order: int
 ) -> np.ndarray:
     """Return the sums of g (observable,) from the kernel's sums: the transpose of :func:`_coefficients`."""
     parts = [2.0 * linear]
@@ -159,7 +159,7 @@ def _observables(
     return np.concatenate(parts)
 
 
-def _odd_changes(single: np.ndarray, both: np.ndarray, three: np.ndarray, order: int) -> np.ndarray:
+def _odd_changes(single: np.ndarray, both: np.ndarray, three: np.ndarray, *, order: int) -> np.ndarray:
     """Return how often an odd number of the units of each g changed (observable,), from joint counts of changes."""
     parts = [single]
     if order > 1:

@@ -5,8 +5,8 @@ With spikes :math:`s` in the earlier bin and :math:`s'` in the later one, a scor
 .. math:: \sum_i l_i (s'_i - s_i) + \sum_{ij} q_{ij} s'_i s_j + \sum_{j<k} p_{jk} (s'_j s'_k - s_j s_k)
           + \sum_{j<k} \sum_i c_{jki} (s'_i s_j s_k - s_i s'_j s'_k),
 
-so a transition with n and n' active units costs :math:`n n' + n n' (n + n') / 2` additions. Tables over pairs (j, k) are
-(unit, unit) and symmetric: the lists of a bin may be in any order.
+so a transition with n and n' active units costs about :math:`n n' + n n' (n + n') / 2` additions. Tables over pairs
+(j, k) are (unit, unit) and symmetric: the lists of a bin may be in any order.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ def _pair_score(unit, first, last, start, stop, own, cubic):
 
 @kernel
 def weighted_sums(row_start, unit, earlier, later, weight, n_unit, triples):
-    """Return the sums that l, q, p and c multiply, weighted by ``weight`` (transition,), in the shapes of :func:`scores`.
+    """Return the sums that l, q, p and c multiply, weighted by ``weight`` (transition,).
 
-    A pair (j, k) is added at one of its two places only. Without ``triples`` the last two are empty.
+    Their shapes are those of :func:`scores`. A pair (j, k) is added at one of its two places only. Without ``triples``
+    the last two are empty.
     """
     width = np.uint32(n_unit)
     n_cubic = n_unit if triples else 0
