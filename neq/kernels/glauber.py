@@ -19,9 +19,11 @@ from .random_words import next_word, split_word
 CELLS_PER_UNIT, REACH = 16, 32
 """Cells of h: 16 to a unit of log-odds, from -32 to 32; all beyond belongs to the outermost cells."""
 N_CELL = 2 * REACH * CELLS_PER_UNIT
-LAST_CELL, MIDDLE_CELL = N_CELL - 1, N_CELL // 2
+LAST_CELL = N_CELL - 1
 CELL_BITS = 4
 """log2 of the cells to a unit."""
+LANES = 8
+"""Couplings added up at once."""
 
 
 def _bounds() -> tuple[np.ndarray, np.ndarray]:
@@ -33,9 +35,11 @@ def _bounds() -> tuple[np.ndarray, np.ndarray]:
 
 
 LOWER, UPPER = _bounds()
+MIDDLE, HALF_WIDTH = (UPPER + LOWER) / 2, (UPPER - LOWER) / 2 + 1e-15
+"""One comparison with these says that a draw lies between the bounds: two would be branches nobody can predict."""
 LOWER_WORD = (LOWER * 2.0**64).astype(np.uint64)
 WIDTH_WORD = np.array([min(int(bound * 2.0**64), 2**64 - 1) for bound in UPPER], dtype=np.uint64) - LOWER_WORD
-"""The same bounds, and their distance, as 64-bit fractions."""
+"""The same as 64-bit fractions."""
 
 
 @kernel
@@ -83,32 +87,65 @@ def parallel(dense, offsets, targets, weights, bias, state, uniform, n_done, thi
         for unit in range(n_unit):
             h, draw = field[unit], uniform[update, unit]
             cell = int(min(max((h + REACH) * CELLS_PER_UNIT, 0.0), LAST_CELL))
-            state[unit] = draw < LOWER[cell]
-            if LOWER[cell] <= draw <= UPPER[cell]:
+            state[unit] = draw < MIDDLE[cell]
+            if abs(draw - MIDDLE[cell]) <= HALF_WIDTH[cell]:
                 state[unit] = draw * (1.0 + math.exp(-h)) < 1.0
         if (n_done + update + 1) % thin == 0:
             out[(n_done + update + 1) // thin - 1] = state
 
 
 @kernel
-def sequential(dense, offsets, targets, weights, field, state, words, scale_bits, thin, out):
-    """Update one random unit at a time, ``thin`` attempts per row of ``out`` (step, unit).
+def _decide(fraction, h, scale_bits):
+    """Return whether a unit in the field ``h`` 2^-scale_bits becomes active by a draw of ``fraction`` 2^-64."""
+    cell = min(max((h >> (scale_bits - CELL_BITS)) + N_CELL // 2, 0), LAST_CELL)
+    if fraction - LOWER_WORD[cell] <= WIDTH_WORD[cell]:  # below the lower bound the difference wraps round
+        return fraction * 2.0**-64 * (1.0 + math.exp(-math.ldexp(float(h), -scale_bits))) < 1.0
+    return fraction < LOWER_WORD[cell]
 
-    ``weights`` (or ``dense``) and ``field`` (unit,) are whole multiples of 2^-scale_bits, so that the fields, which
-    are kept and changed by the flips alone, stay exact however long the run. ``field``, ``state`` and ``words``, the
-    random state, are advanced.
+
+@kernel
+def sequential_few(first, sources, weights, bias, mask, words, scale_bits, thin, out):
+    """Update one random unit at a time, ``thin`` attempts per row of ``out`` (step, unit), where few act on each.
+
+    The field is added up at each attempt: no branch depends on a flip, which costs less than keeping the fields.
+    ``sources`` and ``weights`` (coupling,) list what acts on each unit from its ``first`` (unit + 1,) on, padded with
+    weights of zero to whole groups of :data:`LANES`. ``weights`` and ``bias`` are whole multiples of 2^-scale_bits, so
+    that fields are exact in whatever order they are added up. ``mask`` (unit,) is -1 where a unit is active, else 0;
+    it and ``words``, the random state, are advanced.
     """
-    n_unit, shift = state.size, scale_bits - CELL_BITS
+    n_unit = mask.size
     a, b, c, d = words[0], words[1], words[2], words[3]
     for step in range(out.shape[0]):
         for _ in range(thin):
             word, a, b, c, d = next_word(a, b, c, d)
             unit, fraction = split_word(word, n_unit)
-            h = field[unit]
-            cell = min(max((h >> shift) + MIDDLE_CELL, 0), LAST_CELL)
-            active = fraction < LOWER_WORD[cell]
-            if fraction - LOWER_WORD[cell] <= WIDTH_WORD[cell]:  # below the lower bound the difference wraps round
-                active = fraction * 2.0**-64 * (1.0 + math.exp(-math.ldexp(float(h), -scale_bits))) < 1.0
+            h = bias[unit]
+            group, stop = first[unit], first[unit + np.uint64(1)]
+            while group < stop:
+                for lane in range(LANES):
+                    coupling = group + np.uint64(lane)
+                    h += weights[coupling] & mask[sources[coupling]]
+                group += np.uint64(LANES)
+            mask[unit] = -np.int64(_decide(fraction, h, scale_bits))
+        for unit in range(n_unit):
+            out[step, unit] = mask[unit] != 0
+    words[0], words[1], words[2], words[3] = a, b, c, d
+
+
+@kernel
+def sequential_many(dense, offsets, targets, weights, field, state, words, scale_bits, thin, out):
+    """Update one random unit at a time as :func:`sequential_few`, to the same states, where many act on each.
+
+    ``field`` (unit,) is kept, and changed by the flips alone; as the couplings it is in units of 2^-scale_bits, so
+    that it stays exact however long the run. ``field``, ``state`` and ``words`` are advanced.
+    """
+    n_unit = state.size
+    a, b, c, d = words[0], words[1], words[2], words[3]
+    for step in range(out.shape[0]):
+        for _ in range(thin):
+            word, a, b, c, d = next_word(a, b, c, d)
+            unit, fraction = split_word(word, n_unit)
+            active = _decide(fraction, field[unit], scale_bits)
             if active != state[unit]:
                 state[unit] = active
                 _send(dense, offsets, targets, weights, unit, active, field)

@@ -20,6 +20,8 @@ Layout: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 LISTED = 0.15
 """Share of couplings up to which lists are faster than rows of the whole matrix, in both dynamics."""
+FEW = 20
+"""Mean number of couplings to a unit up to which adding up its field beats keeping it."""
 CHUNK = 32_768
 """Uniform numbers drawn at once: 256 kB, which stay in the cache."""
 SCALE_BITS, FIELD_BITS = 40, 62
@@ -35,9 +37,19 @@ def by_source(couplings: Couplings) -> Layout:
     listed.sort_indices()
     empty = np.empty(0, dtype=np.uint32)
     if listed.nnz > LISTED * n_unit**2:
-        return np.ascontiguousarray(listed.toarray().T), empty, empty, np.empty(0)
+        return np.ascontiguousarray(listed.toarray().T), empty, empty, np.empty(0, dtype=listed.dtype)
     offsets, targets = listed.indptr.astype(np.uint32), listed.indices.astype(np.uint32)
-    return np.empty((0, n_unit)), offsets, targets, listed.data.astype(float)
+    return np.empty((0, n_unit), dtype=listed.dtype), offsets, targets, listed.data
+
+
+def by_target(couplings: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return first entry (target + 1,), sources and weights, each target's padded to whole groups of lanes."""
+    count = np.diff(couplings.indptr)
+    first = np.concatenate([[0], np.cumsum(-(-count // glauber.LANES) * glauber.LANES)])
+    entry = np.arange(couplings.nnz) + np.repeat(first[:-1] - couplings.indptr[:-1], count)
+    sources, weights = np.zeros(first[-1], dtype=np.uint32), np.zeros(first[-1], dtype=couplings.dtype)
+    sources[entry], weights[entry] = couplings.indices, couplings.data
+    return first.astype(np.uint64), sources, weights
 
 
 class ParallelSampler:
@@ -67,6 +79,8 @@ class ParallelSampler:
 class SequentialSampler:
     """One random unit at a time, its random numbers from a xoshiro256++ of its own seeded by the generator.
 
+    Couplings and biases are taken in units of 2^-40: sums are then exact, and states the same whichever kernel adds.
+
     Raises
     ------
     ModelError
@@ -75,17 +89,16 @@ class SequentialSampler:
 
     def __init__(self, couplings: Couplings, bias: np.ndarray, generator: np.random.Generator) -> None:
         self.scale_bits = _scale_bits(couplings, bias)
-        self.state = generator.random(bias.size) < special.expit(bias)
+        state = generator.random(bias.size) < special.expit(bias)
         self.words = generator.integers(0, 2**64, size=4, dtype=np.uint64)
-        dense, offsets, targets, weights = by_source(couplings)
-        self.layout = self._whole(dense), offsets, targets, self._whole(weights)
-        self.field = self._whole(bias)
-        for source in np.flatnonzero(self.state):
-            if len(dense):
-                self.field += self.layout[0][source]
-            else:
-                entry = slice(offsets[source], offsets[source + 1])
-                self.field[targets[entry]] += self.layout[3][entry]
+        whole = sparse.csr_array(couplings).astype(np.int64, copy=True)
+        whole.data = self._whole(sparse.csr_array(couplings).data)
+        whole.eliminate_zeros()
+        field = self._whole(bias)
+        if whole.nnz <= FEW * bias.size:
+            self.kernel, self.carried = glauber.sequential_few, (*by_target(whole), field, -state.astype(np.int64))
+        else:
+            self.kernel, self.carried = glauber.sequential_many, (*by_source(whole), field + whole @ state, state)
 
     def _whole(self, values: np.ndarray) -> np.ndarray:
         """Return values in units of 2^-scale_bits."""
@@ -93,7 +106,7 @@ class SequentialSampler:
 
     def advance(self, thin: int, out: np.ndarray) -> None:
         """Attempt ``thin`` updates for each row of ``out`` (step, unit) of bool, and write the state into it."""
-        glauber.sequential(*self.layout, self.field, self.state, self.words, self.scale_bits, thin, out)
+        self.kernel(*self.carried, self.words, self.scale_bits, thin, out)
 
 
 def _scale_bits(couplings: Couplings, bias: np.ndarray) -> int:
