@@ -129,9 +129,10 @@ def run_scores(flips: SpinFlips, spins: slice, theta: np.ndarray) -> RunScores:
     for run, (x, flipped) in enumerate(flips.portions(flips.samples_per_restart)):
         mine, here = x[:, spins], flipped[:, spins]
         u = np.where(here, _scores(x, mine, theta), 0.0)
-        top[run] = np.where(here, -u, -np.inf).max(axis=0)
+        log_weight = np.where(here, -u, -np.inf)
+        top[run] = log_weight.max(axis=0)
         count[run], score[run], square[run] = here.sum(axis=0), u.sum(axis=0), np.sum(u**2, axis=0)
-        weight[run] = np.sum(np.exp(-u - np.where(np.isfinite(top[run]), top[run], 0.0)) * here, axis=0)
+        weight[run] = np.exp(log_weight - np.where(np.isfinite(top[run]), top[run], 0.0)).sum(axis=0)
     shift = top.max(axis=0)
     shift[~np.isfinite(shift)] = 0.0
     return RunScores(count, score, square, weight * np.exp(top - shift), shift)

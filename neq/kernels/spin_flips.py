@@ -21,8 +21,10 @@ def sample(first, target, coupling, asymmetry, state, generator, warm_up, thin, 
     total = 0.0
     for step in range(states.shape[0]):
         for _ in range(thin + (warm_up if step == 0 else 0)):
-            unit = min(int(generator.random() * n_unit), n_unit - 1)
-            if generator.random() * (1.0 + math.exp(state[unit] * field[unit])) < 1.0:
+            # one random number does for both: what is left of it after the choice of the spin is uniform too
+            drawn = generator.random() * n_unit
+            unit = min(int(drawn), n_unit - 1)
+            if (drawn - unit) * (1.0 + math.exp(state[unit] * field[unit])) < 1.0:
                 state[unit] = -state[unit]
                 change = 2.0 * state[unit]
                 for edge in range(first[unit], first[unit + 1]):

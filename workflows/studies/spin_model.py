@@ -91,12 +91,14 @@ class SpinModel(Study):
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return means over repetitions, and how far repetitions spread."""
         names = ("entropy_production", "interval_low", "interval_high", "coupling_correlation", "coupling_slope")
-        summary = dataset[list(names)].mean("repetition", keep_attrs=True).transpose("estimator", "beta")
-        spread = dataset["entropy_production"].std("repetition", ddof=1 if dataset.sizes["repetition"] > 1 else 0)
-        summary["entropy_production_spread"] = spread.where(dataset.sizes["repetition"] > 1)
+        summary = dataset[list(names)].mean("repetition", keep_attrs=True)
+        n_repetition = dataset.sizes["repetition"]
+        if n_repetition > 1:
+            summary["entropy_production_spread"] = dataset["entropy_production"].std("repetition", ddof=1)
         for name in ("tail_limited", "capped"):
             flagged = dataset["quality_flags"].str.contains(name).where(dataset["status"] == "ok")
             summary[f"share_{name}"] = flagged.astype(float).mean("repetition")
+        summary = summary.transpose("estimator", "beta")
         exact = dataset["exact_entropy_production"].mean(("estimator", "repetition"), keep_attrs=True)
         error = dataset["exact_standard_error"].mean("estimator")
         summary["exact_entropy_production"] = exact
