@@ -24,7 +24,6 @@ References
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ from neq.kernels import glauber
 
 from . import enumeration
 from .enumeration import MAX_ENUMERATED as MAX_ENUMERATED
-from .network import BinaryNetwork
+from .network import BinaryNetwork, check_counts
 from .sampling import ParallelSampler, SequentialSampler, by_source
 
 
@@ -112,7 +111,7 @@ class KineticIsing(BinaryNetwork):
         ModelError
             A number is out of its range, or fields are too large for sequential dynamics.
         """
-        _check_counts(n_step=(n_step, 0), burn_in=(burn_in, 0), thin=(thin, 1), block=(block, 1))
+        check_counts(n_step=(n_step, 0), burn_in=(burn_in, 0), thin=(thin, 1), block=(block, 1))
         generator = np.random.default_rng(seed)
         kind = ParallelSampler if self.dynamics == "parallel" else SequentialSampler
         sampler = kind(self.couplings, self.bias, generator)
@@ -173,7 +172,7 @@ class KineticIsing(BinaryNetwork):
         >>> [(run, states.shape) for run, states in model.restarts(50, n_restart=2, first=10)]
         [(10, (50, 3)), (11, (50, 3))]
         """
-        _check_counts(n_restart=(n_restart, 1), first=(first, 0))
+        check_counts(n_restart=(n_restart, 1), first=(first, 0))
         if not 0.0 <= warm_up < np.inf:
             raise ModelError(f"expected warm_up as a share of a run, 0 or more, got {warm_up}")
         thin = self._sweep if thin is None else thin
@@ -261,10 +260,3 @@ class KineticIsing(BinaryNetwork):
         if np.array_equal(couplings, couplings.T):
             return 0.0
         return enumeration.mean_dissipation(self.stationary(), couplings, self.bias)
-
-
-def _check_counts(**given: tuple[int, int]) -> None:
-    """Raise unless each number is whole and at least what is named beside it."""
-    for name, (value, least) in given.items():
-        if operator.index(value) < least:
-            raise ModelError(f"expected {name} >= {least}, got {value}")

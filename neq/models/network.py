@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeAlias
 
@@ -103,3 +104,10 @@ def _row_sums(couplings: Couplings) -> np.ndarray:
         return couplings.sum(axis=1)
     rows = range(0, couplings.shape[0], ROWS)
     return np.concatenate([couplings[start : start + ROWS].toarray().sum(axis=1) for start in rows])
+
+
+def check_counts(**given: tuple[int, int]) -> None:
+    """Raise unless each number is whole and at least what is named beside it."""
+    for name, (value, least) in given.items():
+        if operator.index(value) < least:
+            raise ModelError(f"expected {name} >= {least}, got {value}")

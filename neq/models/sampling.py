@@ -95,6 +95,7 @@ class SequentialSampler:
         whole.data = self._whole(sparse.csr_array(couplings).data)
         whole.eliminate_zeros()
         field = self._whole(bias)
+        self.carried: tuple[np.ndarray, ...]
         if whole.nnz <= FEW * bias.size:
             self.kernel, self.carried = glauber.sequential_few, (*by_target(whole), field, -state.astype(np.int64))
         else:
