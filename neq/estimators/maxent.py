@@ -87,7 +87,7 @@ class MaxEnt:
     cross_fit: int | None = None
     scores: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class MaxEnt:
             raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
         folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, _stream(seed, 0))]
         held_out = _hold_out(family, transitions, folds)
-        verdict = judge(held_out, self.n_draw, _stream(seed, 1))
+        verdict = judge(held_out, self.n_draw, _stream(seed, 1), _overlap(folds))
         return MaxEntResult(
             **vars(verdict),
             entropy_production_train=_mean(folds, "train", [fold.train_value for fold in folds]),
@@ -187,6 +187,7 @@ def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fol
             uncertainty.time_blocks(test, length),
             evidence=fold.path.validation > 0,
             half=fold.half,
+            train_objective=fold.train_value,
         )
         for test, fold, score in zip(tests, folds, scores, strict=True)
     ]
@@ -204,6 +205,12 @@ def _mean(folds: Sequence[_Fold], part: str, values: Sequence[float]) -> float:
     """Return the mean of ``values`` (fold,), weighted by the sizes of one part of the splits."""
     size = np.array([len(getattr(fold.split, part)) for fold in folds])
     return float(size / size.sum() @ values)
+
+
+def _overlap(folds: Sequence[_Fold]) -> float:
+    """Return the share of the other folds that a theta was fitted on; 0 for a single split."""
+    n_other = [sum(len(other.split.test) for other in folds if other is not fold) for fold in folds]
+    return float(np.mean([len(fold.split.train) / n for fold, n in zip(folds, n_other, strict=True) if n] or [0.0]))
 
 
 def _median_ridge(folds: Sequence[_Fold]) -> float:

@@ -2,12 +2,9 @@ r"""The path of ridge-regularised fits, from strong to weak, and the point on it
 
 Unregularised, the objective has no useful maximum once parameters outnumber what the data hold: the training value
 grows while the held-out value falls without bound. So the ridge is part of the estimator. It is
-:math:`\lambda \sum_{ij} w_{ij} \theta_{ij}^2 / 2`; :math:`\sqrt{w_{ij}}\,\theta_{ij}` are
-its variables. Each fit starts where the one before it ended, and every iterate is a candidate.
-
-For the antisymmetric observable :math:`w_{ij} = \mathrm{Var}(g_{ij})`: pairs are held back equally in units of their
-own noise. The entries of one row of the flow observable, :math:`(x'_i - x_i) x_j`, nearly repeat each other while
-units are mostly silent, so their variances say little about the noise of any one of them; there w is their mean.
+:math:`\lambda \sum_a w_a \theta_a^2 / 2` with w from the variances of g (:mod:`neq.estimators.coordinates`). Each ridge
+starts where the one before it ended, with what the optimiser has learned of the curvature, and every iterate is a
+candidate.
 """
 
 from __future__ import annotations
@@ -15,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
-from ..errors import EstimationError
 from ..observables import Observable
 from ..spikes.transitions import Transitions
+from .coordinates import coordinates
+from .quasi_newton import QuasiNewton
 
 
 @dataclass(frozen=True)
@@ -71,42 +68,34 @@ class PathFit:
     turned: bool
 
 
-class _Walk:
-    """One walk along the path: the training problem at the present ridge, and the best candidate so far."""
+class _Training:
+    """Minus the training objective, in the coordinates of the ridge."""
 
-    def __init__(self, observable: Observable, train: Transitions, validation: Transitions, scale: np.ndarray) -> None:
-        self.observable, self.train, self.validation, self.scale = observable, train, validation, scale
+    def __init__(self, observable: Observable, train: Transitions) -> None:
+        self.observable, self.train = observable, train
+        self.coordinates = coordinates(observable, train)
         self.mean = observable.mean(train)
-        self.mean_validation = observable.mean(validation)
-        self.ridge = np.nan
-        self.best_theta, self.best_validation, self.best_ridge = np.zeros_like(scale), -np.inf, np.nan
-        self.n_evaluation = 0
-        self._last: tuple[np.ndarray, float, np.ndarray] | None = None
 
-    def loss(self, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return minus the regularised training objective, and its gradient, in scaled parameters y (observable,)."""
-        value, gradient = self._objective(y)
-        return self.ridge / 2 * float(y @ y) - value, self.ridge * y - gradient
+    def __call__(self, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return value and gradient (coordinate,) at y (coordinate,)."""
+        theta = self.coordinates.theta(y)
+        log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
+        return log_normaliser - float(theta @ self.mean), self.coordinates.gradient(reverse_mean - self.mean)
 
-    def _objective(self, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the training objective and its gradient; the point asked for last is remembered.
 
-        The next ridge starts where the one before it ended: only its ridge is new, not its objective.
-        """
-        if self._last is None or not np.array_equal(self._last[0], y):
-            theta = y * self.scale
-            log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
-            value = float(theta @ self.mean - log_normaliser)
-            self._last = y.copy(), value, (self.mean - reverse_mean) * self.scale
-            self.n_evaluation += 1
-        return self._last[1], self._last[2]
+class _Candidates:
+    """The best on validation data of the points that it was shown."""
 
-    def keep(self, y: np.ndarray) -> None:
-        """Score one iterate on validation data and remember it if it is the best."""
-        theta = y * self.scale
-        value = score_mean(self.observable, self.validation, theta, self.mean_validation)
-        if value > self.best_validation:
-            self.best_theta, self.best_validation, self.best_ridge = theta, value, self.ridge
+    def __init__(self, observable: Observable, validation: Transitions) -> None:
+        self.observable, self.validation = observable, validation
+        self.mean = observable.mean(validation)
+        self.theta, self.value, self.ridge = np.zeros_like(self.mean), -np.inf, np.nan
+
+    def show(self, theta: np.ndarray, ridge: float) -> None:
+        """Score one candidate and keep it if it is the best."""
+        value = score_mean(self.observable, self.validation, theta, self.mean)
+        if value > self.value:
+            self.theta, self.value, self.ridge = theta, value, ridge
 
 
 def fit_path(
@@ -120,21 +109,18 @@ def fit_path(
         No observable varies over the training transitions.
     """
     options = options or PathOptions()
-    walk = _Walk(observable, train, validation, _scale(observable, train))
-    y = np.zeros_like(walk.scale)
-    walk.ridge, unimproved, n_iteration = options.first, 0, 0
-    while walk.ridge >= options.last and unimproved < options.patience:
-        before = walk.best_validation
-        fit = optimize.minimize(
-            walk.loss, y, jac=True, method="L-BFGS-B", callback=walk.keep, options={"maxiter": options.max_iteration}
-        )
-        y = fit.x
-        n_iteration += fit.nit
-        unimproved = 0 if walk.best_validation > before else unimproved + 1
-        walk.ridge /= options.ratio
+    training, candidates = _Training(observable, train), _Candidates(observable, validation)
+    walk = QuasiNewton(training, np.zeros_like(training.coordinates.scale))
+    ridge, unimproved, n_iteration = options.first, 0, 0
+    while ridge >= options.last and unimproved < options.patience:
+        before = candidates.value
+        for point in walk.steps(ridge, options.max_iteration):
+            candidates.show(training.coordinates.theta(point), ridge)
+            n_iteration += 1
+        unimproved = 0 if candidates.value > before else unimproved + 1
+        ridge /= options.ratio
     turned = unimproved >= options.patience
-    best = walk.best_theta, walk.best_validation, walk.best_ridge
-    return PathFit(*best, n_iteration, walk.n_evaluation, turned)
+    return PathFit(candidates.theta, candidates.value, candidates.ridge, n_iteration, walk.n_evaluation, turned)
 
 
 def fit_ridge(
@@ -142,29 +128,14 @@ def fit_ridge(
 ) -> np.ndarray:
     """Return theta (observable,) of one ridge on all of ``train``: no validation part chooses it.
 
-    With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` goes from ``start`` (zero).
+    With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` steps go from ``start`` (zero).
     """
-    scale = _scale(observable, train)
-    walk = _Walk(observable, train, train, scale)
-    walk.ridge = ridge
-    y = np.zeros_like(scale) if start is None else np.divide(start, scale, out=np.zeros_like(scale), where=scale > 0)
-    fit = optimize.minimize(walk.loss, y, jac=True, method="L-BFGS-B", options={"maxiter": max_iteration})
-    return fit.x * scale
-
-
-def _scale(observable: Observable, train: Transitions) -> np.ndarray:
-    """Return 1 / sqrt(w) of every observable (observable,), 0 where g never varies: its parameter stays 0."""
-    variance = observable.variance(train)
-    varies = variance > 0
-    if not varies.any():
-        raise EstimationError(
-            f"no {observable.name} observable of the {train.n_unit} units varies over the training transitions; "
-            "choose active units or a longer recording"
-        )
-    weight = variance if observable.odd else np.where(varies, variance[varies].mean(), 0.0)
-    scale = np.zeros_like(weight)
-    scale[varies] = 1 / np.sqrt(weight[varies])
-    return scale
+    training = _Training(observable, train)
+    there = training.coordinates
+    walk = QuasiNewton(training, np.zeros_like(there.scale) if start is None else there.y(start))
+    for _ in walk.steps(ridge, max_iteration):
+        pass
+    return there.theta(walk.point)
 
 
 def score_mean(observable: Observable, transitions: Transitions, theta: np.ndarray, mean: np.ndarray) -> float:
