@@ -37,6 +37,8 @@ class HeldOut:
         False where theta = 0 did better on validation data: the value is then 0.
     half
         J on the same transitions of a theta from half of the training data; NaN where it was not asked for.
+    train_objective
+        J of theta on the transitions it was fitted to; needed where several parts are judged together.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class HeldOut:
     block: np.ndarray
     evidence: bool = True
     half: float = np.nan
+    train_objective: float = np.nan
 
     @property
     def n_transition(self) -> int:
@@ -109,7 +112,7 @@ class Judgement:
     reason: str
 
 
-def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator) -> Judgement:
+def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator, overlap: float = 0.0) -> Judgement:
     """Score held-out parts together.
 
     Parameters
@@ -120,6 +123,8 @@ def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator) -> Ju
         Bootstrap resamples and random reversals; 0 for neither.
     rng
         Decides both.
+    overlap
+        Share of the other folds that each theta was fitted on; 0 for a single part, or for parts of other recordings.
 
     Examples
     --------
@@ -134,7 +139,7 @@ def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator) -> Ju
         float(share @ [fold.value for fold in folds]),
         float(share @ [min(fold.half, fold.cap) for fold in folds]),
     )
-    interval, deviation, reason = _interval(folds, share, n_draw, rng)
+    interval, deviation, reason = _interval(folds, share, n_draw, rng, overlap)
     tails = [fold.tail for fold in folds]
     effective = _harmonic_mean(share, np.array([tail.effective_sample_size for tail in tails]))
     return Judgement(
@@ -144,7 +149,7 @@ def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator) -> Ju
         fold_entropy_production=np.array([fold.value for fold in folds]),
         interval=interval,
         n_interval_block=sum(fold.blocks.n_block for fold in folds),
-        p_value=uncertainty.reversal_p_value([fold.blocks for fold in folds], n_draw, rng) if n_draw else np.nan,
+        p_value=_p_value(folds, n_draw, rng, overlap),
         quality=doubts(
             evidence=bool(share @ [fold.evidence for fold in folds] > MIN_EVIDENCE),
             capped=any(fold.evidence and fold.objective > fold.cap for fold in folds),
@@ -191,7 +196,7 @@ def doubts(
 
 
 def _interval(
-    folds: Sequence[HeldOut], share: np.ndarray, n_draw: int, rng: np.random.Generator
+    folds: Sequence[HeldOut], share: np.ndarray, n_draw: int, rng: np.random.Generator, overlap: float
 ) -> tuple[tuple[float, float], float, str]:
     """Return the interval, the standard deviation of its draws and the reason where there is none."""
     if not n_draw:
@@ -201,7 +206,26 @@ def _interval(
         reason = f"no interval: {n_block} held-out blocks of independent time, {uncertainty.MIN_BLOCK} are needed"
         return (np.nan, np.nan), 0.0, reason
     draws = share @ np.stack([fold.blocks.bootstrap(n_draw, rng) for fold in folds])
-    return uncertainty.percentile_interval(draws), float(draws.std(ddof=1)), ""
+    if overlap:
+        draws = uncertainty.widened(draws, overlap * _noise_of_theta(folds, share))
+    return uncertainty.percentile_interval(draws, n_block), float(draws.std(ddof=1)), ""
+
+
+def _p_value(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator, overlap: float) -> float:
+    if not n_draw:
+        return np.nan
+    return uncertainty.reversal_p_value([fold.blocks for fold in folds], n_draw, rng, overlap)
+
+
+def _noise_of_theta(folds: Sequence[HeldOut], share: np.ndarray) -> float:
+    r"""Return which share of the variance of theta.g is noise of theta: 1 at equilibrium, near 0 with ample data.
+
+    With noise :math:`\delta` and covariance K of g, J in training exceeds J held out by :math:`\delta \cdot K \delta`
+    to second order.
+    """
+    gap = share @ [fold.train_objective - fold.objective for fold in folds]
+    variance = share @ [fold.score.var() for fold in folds]
+    return float(np.clip(gap / variance, 0.0, 1.0)) if variance > 0 else 0.0
 
 
 def _harmonic_mean(share: np.ndarray, sizes: np.ndarray) -> float:

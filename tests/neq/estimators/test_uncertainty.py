@@ -115,7 +115,7 @@ def test_interval__covers_the_objective_of_the_law():
         rng = np.random.default_rng(seed)
         u = rng.normal(mean, np.sqrt(2 * mean), 2000)
         blocks = uncertainty.block_scores(u, -u, np.arange(2000) // 10)
-        low, high = uncertainty.percentile_interval(blocks.bootstrap(300, rng))
+        low, high = uncertainty.percentile_interval(blocks.bootstrap(300, rng), blocks.n_block)
         truth = mean + mean - np.log(np.exp(mean))  # <u> - ln <exp(-u)> = m - (-m + m)
         covered += low <= truth <= high
         widths.append(high - low)
