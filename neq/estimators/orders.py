@@ -7,9 +7,9 @@ Order k is fitted as a change :math:`\delta` of the theta of order k - 1, padded
 back, not theta: :math:`\max_\delta J(\theta_{k-1} + \delta) - \lambda \sum_a w_a \delta_a^2 / 2`, along a path from
 strong to weak that starts at :math:`\delta = 0`. On such a path every iterate has a training objective, without the
 ridge, of at least :math:`J(\theta_{k-1})`, however little the ridge of order k - 1 let that order fit. Validation data
-choose among the iterates, and where none beats :math:`\delta = 0` the order adds nothing. Fitting order 2 once more
-from its own result in this way changed its held-out value by less than 0.001 nats on two recordings: an increment does
-not come from a shrinkage undone.
+choose among the iterates, and where none beats :math:`\delta = 0` the order adds nothing. An increment does not come
+from a shrinkage undone: order 2 fitted once more from its own result in this way, on 16 splits of two recordings, was
+turned down by validation in 11 and moved its held-out value by at most 0.002 nats in the others.
 """
 
 from __future__ import annotations
@@ -257,8 +257,8 @@ def _intervals(
     values = [draws(part) for part in chosen]
     below = [np.zeros(n_draw), *values[:-1]]
     changes = [draws(part) - lower for part, lower in zip(candidates, below, strict=True)]
-    intervals = (np.array([uncertainty.percentile_interval(row) for row in rows]) for rows in (values, changes))
-    return next(intervals), next(intervals), ""
+    ends = np.array([[uncertainty.percentile_interval(row, n_block) for row in rows] for rows in (values, changes)])
+    return ends[0], ends[1], ""
 
 
 def _hold_out(step: _Step, theta: np.ndarray, test: Transitions, block: np.ndarray) -> HeldOut:

@@ -1,8 +1,22 @@
 """Figures: Datasets and arrays in, matplotlib Figures out; nothing is read or written."""
 
+from .contributions import contributions, contributions_dataset
 from .coupling import coupling, coupling_matrix, coupling_order
+from .orders import orders, orders_dataset
 from .scaling import scaling
 from .spin_model import spin_couplings, spin_model
 from .style import message
 
-__all__ = ["coupling", "coupling_matrix", "coupling_order", "message", "scaling", "spin_couplings", "spin_model"]
+__all__ = [
+    "contributions",
+    "contributions_dataset",
+    "coupling",
+    "coupling_matrix",
+    "coupling_order",
+    "message",
+    "orders",
+    "orders_dataset",
+    "scaling",
+    "spin_couplings",
+    "spin_model",
+]
