@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ._jit import kernel
-from .random_words import next_word, split_word
+from .random_words import next_uniform, next_word, split_word
 
 CELLS_PER_UNIT, REACH = 16, 32
 """Cells of h: 16 to a unit of log-odds, from -32 to 32; all beyond belongs to the outermost cells."""
@@ -66,32 +66,46 @@ def _add_active(dense, offsets, targets, weights, active, n_active, field):
 @kernel
 def _list_active(state, active):
     """Write the numbers of the active units of ``state`` (unit,) into ``active`` and return how many there are."""
-    count = np.uint32(0)
+    count = np.uint64(0)
     for unit in range(state.size):
         active[count] = unit
-        count += state[unit]
+        count += np.uint64(state[unit])
     return count
 
 
 @kernel
-def parallel(dense, offsets, targets, weights, bias, state, uniform, n_done, thin, out):
-    """Update all units at once, once for each row of ``uniform`` (update, unit); ``state`` (unit,) ends at the last.
+def parallel(dense, offsets, targets, weights, bias, state, words, uniform, n_update, n_done, thin, out):
+    """Update all units at once, ``n_update`` times; ``state`` (unit,) ends at the last update.
 
-    ``n_done`` updates went before; every ``thin``-th is a row of ``out`` (step, unit).
+    The draws are the next numbers of the PCG64 whose state and increment are ``words``, made between the other work,
+    where they cost the least, or, unless ``uniform`` is empty, its entries (update, unit). ``n_done`` updates went
+    before; every ``thin``-th is a row of ``out`` (step, unit).
     """
-    n_update, n_unit = uniform.shape
+    n_unit = state.size
     field, active = np.empty(n_unit), np.empty(n_unit + 1, dtype=np.uint32)
+    n_active = _list_active(state, active)
+    drawn_here = uniform.size == 0
+    high, low, step_high, step_low = words[0], words[1], words[2], words[3]
     for update in range(n_update):
         field[:] = bias
-        _add_active(dense, offsets, targets, weights, active, _list_active(state, active), field)
+        _add_active(dense, offsets, targets, weights, active, n_active, field)
+        n_active = np.uint64(0)
         for unit in range(n_unit):
-            h, draw = field[unit], uniform[update, unit]
-            cell = int(min(max((h + REACH) * CELLS_PER_UNIT, 0.0), LAST_CELL))
-            state[unit] = draw < MIDDLE[cell]
+            if drawn_here:
+                draw, high, low = next_uniform(high, low, step_high, step_low)
+            else:
+                draw = uniform[update, unit]
+            h = field[unit]
+            cell = np.uint64(int(min(max((h + REACH) * CELLS_PER_UNIT, 0.0), float(LAST_CELL))))
+            becomes = draw < MIDDLE[cell]
             if abs(draw - MIDDLE[cell]) <= HALF_WIDTH[cell]:
-                state[unit] = draw * (1.0 + math.exp(-h)) < 1.0
+                becomes = draw * (1.0 + math.exp(-h)) < 1.0
+            active[n_active] = unit
+            n_active += np.uint64(becomes)
+            state[unit] = becomes
         if (n_done + update + 1) % thin == 0:
             out[(n_done + update + 1) // thin - 1] = state
+    words[0], words[1] = high, low
 
 
 @kernel
@@ -156,12 +170,16 @@ def sequential_many(dense, offsets, targets, weights, field, state, words, scale
 @kernel
 def _send(dense, offsets, targets, weights, source, active, field):
     """Add what ``source`` sends to ``field`` (target,) where it became active, else take it back."""
-    sign = 1 if active else -1
     if dense.shape[0]:
         row = dense[source]
-        for target in range(field.size):
-            field[target] += sign * row[target]
+        if active:  # a product with +-1 would be a whole product of 64-bit numbers, which vector units lack
+            for target in range(field.size):
+                field[target] += row[target]
+        else:
+            for target in range(field.size):
+                field[target] -= row[target]
         return
+    sign = 1 if active else -1
     for entry in range(offsets[source], offsets[source + 1]):
         field[targets[entry]] += sign * weights[entry]
 

@@ -38,21 +38,17 @@ def _high_product(typing_context: Any, first: Any, second: Any) -> Any:
 
 
 @kernel
-def fill_uniform(words, out):
-    """Fill ``out`` with what ``Generator(PCG64).random`` would give; ``words`` (high, low of state, high, low of step).
+def next_uniform(high, low, step_high, step_low):
+    """Return what ``Generator(PCG64).random`` gives from the two words of its state, and these after it.
 
-    ``words`` are advanced.
+    ``step_high`` and ``step_low`` are the words of its increment.
     """
-    high, low, step_high, step_low = words[0], words[1], words[2], words[3]
-    flat = out.reshape(-1)
-    for place in range(flat.size):
-        high = _high_product(low, MULTIPLIER_LOW) + high * MULTIPLIER_LOW + low * MULTIPLIER_HIGH  # type: ignore[call-arg]
-        low = low * MULTIPLIER_LOW + step_low
-        high += step_high + np.uint64(low < step_low)
-        mixed, turn = high ^ low, high >> np.uint64(58)
-        mixed = (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
-        flat[place] = np.float64(mixed >> np.uint64(11)) * 2.0**-53
-    words[0], words[1] = high, low
+    high = _high_product(low, MULTIPLIER_LOW) + high * MULTIPLIER_LOW + low * MULTIPLIER_HIGH  # type: ignore[call-arg]
+    low = low * MULTIPLIER_LOW + step_low
+    high += step_high + np.uint64(low < step_low)
+    mixed, turn = high ^ low, high >> np.uint64(58)
+    mixed = (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
+    return np.float64(np.int64(mixed >> np.uint64(11))) * 2.0**-53, high, low
 
 
 @kernel

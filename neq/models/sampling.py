@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse, special
 
 from neq.errors import ModelError
-from neq.kernels import glauber, random_words
+from neq.kernels import glauber
 
 from .network import Couplings
 
@@ -20,10 +20,10 @@ Layout: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 LISTED = 0.15
 """Share of couplings up to which lists are faster than rows of the whole matrix, in both dynamics."""
-FEW = 20
-"""Mean number of couplings to a unit up to which adding up its field beats keeping it."""
+ADD, FLIP, SEND, SEND_ROW = 0.7, 12.0, 1.5, 0.25
+"""Nanoseconds of an entry of a field added up, of a flip where fields are kept, and of each field that it changes."""
 CHUNK = 32_768
-"""Uniform numbers drawn at once: 256 kB, which stay in the cache."""
+"""Uniform numbers drawn at once from a generator that is no PCG64: 256 kB, which stay in the cache."""
 SCALE_BITS, FIELD_BITS = 40, 62
 """The fields of the sequential dynamics are kept in units of 2^-40 or, where they are huge, in 62 bits."""
 MAX_FIELD = 2.0**50
@@ -61,19 +61,21 @@ class ParallelSampler:
 
     def advance(self, thin: int, out: np.ndarray) -> None:
         """Make ``thin`` updates for each row of ``out`` (step, unit) of bool, and write the state into it."""
-        n_update, n_unit = thin * len(out), self.bias.size
         out[:] = self.state
-        uniform = np.empty((min(max(1, CHUNK // n_unit), n_update), n_unit))
-        words = _pcg64_words(self.generator)
-        for done in range(0, n_update, len(uniform) or 1):
-            part = uniform[: n_update - done]
-            if words is None:
-                self.generator.random(out=part)
-            else:
-                random_words.fill_uniform(words, part)
-            glauber.parallel(*self.layout, self.bias, self.state, part, done, thin, out)
-        if words is not None:
+        if self.generator.bit_generator.state["bit_generator"] == "PCG64":
+            words = _pcg64_words(self.generator)
+            self._update(words, np.empty((0, 0)), thin * len(out), 0, thin, out)
             _set_pcg64_words(self.generator, words)
+            return
+        n_chunk = max(1, CHUNK // self.bias.size)
+        for done in range(0, thin * len(out), n_chunk):
+            uniform = self.generator.random((min(n_chunk, thin * len(out) - done), self.bias.size))
+            self._update(np.empty(4, dtype=np.uint64), uniform, len(uniform), done, thin, out)
+
+    def _update(
+        self, words: np.ndarray, uniform: np.ndarray, n_update: int, done: int, thin: int, out: np.ndarray
+    ) -> None:
+        glauber.parallel(*self.layout, self.bias, self.state, words, uniform, n_update, done, thin, out)
 
 
 class SequentialSampler:
@@ -96,7 +98,7 @@ class SequentialSampler:
         whole.eliminate_zeros()
         field = self._whole(bias)
         self.carried: tuple[np.ndarray, ...]
-        if whole.nnz <= FEW * bias.size:
+        if _few_act(couplings, bias):
             self.kernel, self.carried = glauber.sequential_few, (*by_target(whole), field, -state.astype(np.int64))
         else:
             self.kernel, self.carried = glauber.sequential_many, (*by_source(whole), field + whole @ state, state)
@@ -110,6 +112,16 @@ class SequentialSampler:
         self.kernel(*self.carried, self.words, self.scale_bits, thin, out)
 
 
+def _few_act(couplings: Couplings, bias: np.ndarray) -> bool:
+    """Return whether adding up a field is likely to cost less than keeping it, from a guess of how often units flip."""
+    active = special.expit(bias + couplings @ special.expit(bias))
+    flips = float(np.mean(2.0 * active * (1.0 - active)))
+    n_unit, n_coupling = bias.size, sparse.csr_array(couplings).nnz
+    listed = n_coupling <= LISTED * n_unit**2
+    sent = SEND * n_coupling / n_unit if listed else SEND_ROW * n_unit
+    return ADD * (n_coupling / n_unit + glauber.LANES / 2) < flips * (FLIP + sent)
+
+
 def _scale_bits(couplings: Couplings, bias: np.ndarray) -> int:
     """Return the scale at which no field leaves 62 bits."""
     largest = float((abs(sparse.csr_array(couplings)).sum(axis=1) + abs(bias)).max())
@@ -118,12 +130,10 @@ def _scale_bits(couplings: Couplings, bias: np.ndarray) -> int:
     return min(SCALE_BITS, FIELD_BITS - int(np.frexp(largest)[1]))
 
 
-def _pcg64_words(generator: np.random.Generator) -> np.ndarray | None:
-    """Return state and step of a PCG64 as the kernel takes them; None where the generator is of another kind."""
-    state = generator.bit_generator.state
-    if state["bit_generator"] != "PCG64":
-        return None
-    whole = state["state"]["state"], state["state"]["inc"]
+def _pcg64_words(generator: np.random.Generator) -> np.ndarray:
+    """Return state and increment of a PCG64 as two words each."""
+    state = generator.bit_generator.state["state"]
+    whole = state["state"], state["inc"]
     return np.array([half for value in whole for half in (value >> 64, value & (2**64 - 1))], dtype=np.uint64)
 
 
