@@ -17,7 +17,7 @@ _WHERE = {
     "MaxEntResult": "estimators.maxent_result",
     "NeqError": "errors",
     "OrderDecomposition": "estimators.orders",
-    "OrderDecompositionResult": "estimators.orders",
+    "OrderDecompositionResult": "estimators.order_result",
     "Recording": "spikes.recording",
     "Transitions": "spikes.transitions",
     "bin_spikes": "spikes.binning",
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .estimators.contributions import contributions as contributions
     from .estimators.maxent import MaxEnt as MaxEnt
     from .estimators.maxent_result import MaxEntResult as MaxEntResult
+    from .estimators.order_result import OrderDecompositionResult as OrderDecompositionResult
     from .estimators.orders import OrderDecomposition as OrderDecomposition
-    from .estimators.orders import OrderDecompositionResult as OrderDecompositionResult
     from .observables import objective as objective
     from .readers import read_recording as read_recording
     from .runs import open_run as open_run

@@ -16,7 +16,7 @@ from . import style
 from .lines import along
 
 if TYPE_CHECKING:
-    from ..estimators.orders import OrderDecompositionResult
+    from ..estimators.order_result import OrderDecompositionResult
 
 PANELS = (
     ("order_entropy_production", ("order_interval_low", "order_interval_high"), "Entropy production"),
