@@ -157,7 +157,7 @@ def objective(
     Raises
     ------
     EstimationError
-        There are no transitions, or theta has another length or is not finite.
+        There are no transitions, or theta has another length, is not finite or so large that theta.g overflows.
 
     Examples
     --------
@@ -178,8 +178,14 @@ def objective(
     if not transitions.n_transition:
         raise EstimationError("there are no transitions: every stretch is shorter than the lag")
     mean = family.mean(transitions)
-    log_normaliser, reverse_mean = family.reverse_tilted(transitions, parameters)
-    return float(parameters @ mean - log_normaliser), mean - reverse_mean
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_normaliser, reverse_mean = family.reverse_tilted(transitions, parameters)
+        value, gradient = float(parameters @ mean - log_normaliser), mean - reverse_mean
+    if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        raise EstimationError(
+            f"theta.g overflows: theta reaches {np.abs(parameters).max():.2g}, expected is an order of 1; scale it down"
+        )
+    return value, gradient
 
 
 @lru_cache(maxsize=16)

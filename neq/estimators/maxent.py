@@ -130,7 +130,7 @@ class MaxEnt:
         held_out = _hold_out(family, transitions, folds)
         verdict = judge(held_out, self.n_draw, _stream(seed, 1), _overlap(folds))
         return MaxEntResult(
-            **vars(verdict),
+            **vars(verdict) | {"reason": _reason(verdict.reason, folds)},
             entropy_production_train=_mean(folds, "train", [fold.train_value for fold in folds]),
             theta=self._published(family, transitions, folds),
             fold_theta=np.stack([fold.path.theta for fold in folds]),
@@ -168,10 +168,16 @@ class MaxEnt:
         return path.theta if path.validation > 0 else np.zeros_like(path.theta)
 
     def _published(self, family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> np.ndarray:
-        """Return the theta of the couplings: that of the single split, or one from all transitions."""
+        """Return the theta of the couplings: that of the single split, or one from all transitions.
+
+        Folds that were stopped early have no ridge that all transitions could be fitted at: their mean is taken.
+        """
         if self.cross_fit is None:
             return folds[0].path.theta
-        return fit_ridge(family, transitions, _median_ridge(folds))
+        ridge = _median_ridge(folds)
+        return (
+            fit_ridge(family, transitions, ridge) if ridge > 0 else np.mean([fold.path.theta for fold in folds], axis=0)
+        )
 
 
 def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> list[HeldOut]:
@@ -199,6 +205,13 @@ def _trajectory_scores(transitions: Transitions, folds: Sequence[_Fold], held_ou
     for fold, part in zip(folds, held_out, strict=True):
         score[fold.split.test] = part.trajectory_score
     return score
+
+
+def _reason(reason: str, folds: Sequence[_Fold]) -> str:
+    """Return why values are NaN: that of the judgement, and that of a ridge that was never needed."""
+    n_alike = sum(not np.isfinite(fold.path.ridge) for fold in folds)
+    alike = f"no ridge: the training data of {n_alike} of {len(folds)} fits look the same in both directions"
+    return "; ".join(part for part in (reason, alike if n_alike else "") if part)
 
 
 def _mean(folds: Sequence[_Fold], part: str, values: Sequence[float]) -> float:

@@ -43,7 +43,8 @@ class MaxEntResult:
         or there is no evidence.
     theta
         Parameters (observable,) fitted on the training part; the best non-zero candidate. Cross-fitted: fitted on all
-        transitions at the median of the chosen ridges, for the couplings only; no value here belongs to it.
+        transitions at the median of the chosen ridges (stopped early, without a ridge: the mean of the folds), for the
+        couplings only; no value here belongs to it.
     fold_theta
         The parameters (fold, observable) that were scored on each fold.
     observable, n_unit
