@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import sparse, special
 
+from neq.errors import ModelError
 from neq.models.kinetic_ising import KineticIsing
 
 
@@ -72,6 +73,20 @@ def test_entropy_production__loop_in_one_direction():
 
 
 @pytest.mark.parametrize("dynamics", ["parallel", "sequential"])
+def test_entropy_production__three_units_by_hand(dynamics):
+    """A coin with P(1) = p drives two units: c / 2 times the sum over i of w_i p (P(1 | coin) - P(1))."""
+    p, weight = 0.3, np.array([2.0, -1.5])
+    couplings = np.zeros((3, 3))
+    couplings[1:, 0] = weight
+    bias = np.concatenate([special.logit([p]), [-0.5, 0.2]])
+    model = KineticIsing(couplings=couplings, bias=bias, dynamics=dynamics)
+    follows, silent = special.expit(bias[1:] + weight), special.expit(bias[1:])
+    factor = 1.0 if dynamics == "parallel" else 1 / 6
+    want = factor * np.sum(weight * p * (follows - (p * follows + (1 - p) * silent)))
+    np.testing.assert_allclose(model.entropy_production(), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dynamics", ["parallel", "sequential"])
 def test_entropy_production__adds_over_modules(dynamics):
     first, second = random_network(3, seed=1, dynamics=dynamics), random_network(2, seed=2, dynamics=dynamics)
     couplings = np.zeros((5, 5))
@@ -129,6 +144,54 @@ def test_stream__block_size_changes_nothing(dynamics, block, n_step, thin):
     assert all(np.array_equal(a, b) for a, b in zip(np.concatenate([whole[:0], *blocks]), whole, strict=True))
 
 
+@pytest.mark.parametrize("dynamics", ["parallel", "sequential"])
+@settings(deadline=None, max_examples=25)
+@given(n_unit=st.integers(1, 30), seed=st.integers(0, 1000), density=st.sampled_from([0.0, 0.05, 0.3, 1.0]))
+def test_sparse_couplings__same_states_bit_for_bit(dynamics, n_unit, seed, density):
+    rng = np.random.default_rng(seed)
+    couplings = rng.normal(size=(n_unit, n_unit)) * (rng.random((n_unit, n_unit)) < density)
+    np.fill_diagonal(couplings, 0.0)
+    dense = KineticIsing.from_spins(couplings, beta=0.7, dynamics=dynamics)
+    want = dense.simulate(50, seed=seed, burn_in=3)
+    exact = dense.sample_entropy_production(20, n_restart=2, burn_in=3)
+    for kind in (sparse.csr_array, sparse.csc_matrix, sparse.coo_matrix):
+        model = KineticIsing.from_spins(kind(couplings), beta=0.7, dynamics=dynamics)
+        assert np.array_equal(model.bias, dense.bias)
+        assert np.array_equal(model.dense_couplings, dense.couplings)
+        assert np.array_equal(model.simulate(50, seed=seed, burn_in=3), want)
+        assert model.sample_entropy_production(20, n_restart=2, burn_in=3) == exact
+
+
+@pytest.mark.parametrize("dynamics", ["parallel", "sequential"])
+def test_sparse_couplings__same_exact_values(dynamics):
+    dense = random_network(4, seed=2, dynamics=dynamics)
+    listed = KineticIsing(couplings=sparse.csr_matrix(dense.couplings), bias=dense.bias, dynamics=dynamics)
+    assert listed.entropy_production() == dense.entropy_production()
+    assert np.array_equal(listed.activity(), dense.activity())
+
+
+@pytest.mark.parametrize("dynamics", ["parallel", "sequential"])
+def test_restarts__each_run_has_a_stream_of_its_own(dynamics):
+    model = random_network(6, dynamics=dynamics)
+    runs = dict(model.restarts(40, n_restart=4, seed=5))
+    assert {states.shape for states in runs.values()} == {(40, 6)}
+    assert len({states.tobytes() for states in runs.values()}) == 4
+    assert np.array_equal(dict(model.restarts(40, n_restart=1, first=3, seed=5))[3], runs[3])
+    blocks = [states for run, states in model.restarts(40, n_restart=4, seed=5, block=7) if run == 2]
+    assert max(len(block) for block in blocks) == 7
+    assert np.array_equal(np.concatenate(blocks), runs[2])
+    stream = np.random.default_rng(np.random.SeedSequence(5).spawn(4)[1])
+    thin = 1 if dynamics == "parallel" else 6
+    assert np.array_equal(model.simulate(40, seed=stream, burn_in=4, thin=thin), runs[1])
+
+
+def test_restarts__together_visit_the_stationary_states():
+    model = random_network(4, seed=6, dynamics="sequential")
+    states = np.concatenate([states for _, states in model.restarts(100, n_restart=400, seed=1)])
+    visited = np.bincount(states @ (1 << np.arange(4)), minlength=16) / len(states)
+    np.testing.assert_allclose(visited, model.stationary(), atol=0.015)
+
+
 def test_stream__continues_a_generator_and_repeats_a_seed():
     model = random_network(4)
     assert np.array_equal(model.simulate(50, seed=3), model.simulate(50, seed=3))
@@ -155,6 +218,9 @@ def test_from_spins__is_the_same_network():
         ({"bias": np.array([0.0, np.nan])}, "finite"),
         ({"dynamics": "block"}, "'parallel' or 'sequential'"),
         ({"couplings": np.eye(2), "dynamics": "sequential"}, "zero diagonal"),
+        ({"couplings": sparse.csr_array(np.eye(2)), "dynamics": "sequential"}, "zero diagonal"),
+        ({"couplings": sparse.csr_array(np.array([[0.0, np.inf], [0.0, 0.0]]))}, "finite"),
+        ({"couplings": sparse.csr_array((2, 3))}, "got shapes"),
     ],
 )
 def test_kinetic_ising__rejects(change, message):
@@ -167,3 +233,27 @@ def test_entropy_production__refuses_a_module_too_large_to_enumerate():
         random_network(13).entropy_production()
     with pytest.raises(ValueError, match="n_restart >= 2"):
         random_network(2).sample_entropy_production(10, n_restart=1)
+
+
+@pytest.mark.parametrize(
+    ("given_as", "message"),
+    [
+        ({"n_step": -1}, "n_step >= 0"),
+        ({"thin": 0}, "thin >= 1"),
+        ({"block": 0}, "block >= 1"),
+        ({"burn_in": -1}, "burn"),
+    ],
+)
+def test_stream__rejects(given_as, message):
+    with pytest.raises(ModelError, match=message):
+        list(random_network(2).stream(**{"n_step": 3} | given_as))
+
+
+def test_restarts__rejects():
+    with pytest.raises(ModelError, match="warm_up as a share"):
+        list(random_network(2).restarts(3, warm_up=-0.1))
+    with pytest.raises(ModelError, match="n_restart >= 1"):
+        list(random_network(2).restarts(3, n_restart=0))
+    huge = KineticIsing(couplings=np.zeros((2, 2)), bias=np.full(2, 1e16), dynamics="sequential")
+    with pytest.raises(ModelError, match="fields up to"):
+        huge.simulate(3)
