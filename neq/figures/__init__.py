@@ -2,6 +2,7 @@
 
 from .contributions import contributions, contributions_dataset
 from .coupling import coupling, coupling_matrix, coupling_order
+from .events import events
 from .orders import orders, orders_dataset
 from .scaling import scaling
 from .spin_model import spin_couplings, spin_model
@@ -13,6 +14,7 @@ __all__ = [
     "coupling",
     "coupling_matrix",
     "coupling_order",
+    "events",
     "message",
     "orders",
     "orders_dataset",
