@@ -48,6 +48,19 @@ def seed_sequence(root: int, **labels: Label) -> np.random.SeedSequence:
     return np.random.SeedSequence(root, spawn_key=label_words(labels))
 
 
+def stream(seed: int | np.random.SeedSequence, number: int) -> np.random.Generator:
+    """Return one of the independent streams of a seed; a sequence that is given is left as it was.
+
+    Examples
+    --------
+    >>> sequence = np.random.SeedSequence(5)
+    >>> bool(stream(sequence, 1).random() == stream(5, 1).random())
+    True
+    """
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.default_rng(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number)))
+
+
 def generator(root: int, **labels: Label) -> np.random.Generator:
     """Return a generator for one set of labels under the root seed.
 
