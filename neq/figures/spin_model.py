@@ -132,7 +132,8 @@ def _draw_estimator(axes: Axes, line: xr.Dataset, name: str) -> bool:
     dots: dict[str, Any] = {**look, "linestyle": "none", "markersize": 3.5, "zorder": 4}
     axes.plot(beta[~hollow], value[~hollow], gid=f"filled:{name}", **dots)
     axes.plot(beta[hollow], value[hollow], markerfacecolor="white", gid=f"hollow:{name}", **dots)
-    axes.plot([], [], **{**look, "markersize": 3.5}, label=NAMES.get(name, name))
+    key: dict[str, Any] = {**look, "markersize": 3.5}
+    axes.plot([], [], label=NAMES.get(name, name), **key)
     return bool(hollow.any())
 
 

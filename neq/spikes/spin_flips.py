@@ -57,8 +57,8 @@ class SpinFlips:
             raise EstimationError(f"expected two arrays (sample, unit); found shapes {spins.shape} and {flips.shape}")
         if not np.isin(spins, (-1, 1)).all():
             raise EstimationError("states must hold -1 and 1 only")
-        packed = (np.packbits(array, axis=1, bitorder="little") for array in (spins > 0, flips.astype(bool)))
-        return cls(*packed, n_unit=spins.shape[1], n_restart=n_restart)
+        up, flipped = (np.packbits(array, axis=1, bitorder="little") for array in (spins > 0, flips.astype(bool)))
+        return cls(up, flipped, spins.shape[1], n_restart)
 
     @property
     def n_sample(self) -> int:

@@ -61,7 +61,7 @@ def test_entropy_production__is_zero_at_equilibrium():
 
 
 def assert_meets_table(n_unit, row, n_sample):
-    """The table's value is the mean of -2 beta x_i h_i over recorded flips; its own error is that of as many samples."""
+    """The table has the mean of -2 beta x_i h_i over recorded flips; its own error is that of as many samples."""
     couplings = np.load(REFERENCE / f"spin_model_J_N{n_unit}.npz")["J"].astype(float)
     sample = sample_spin_flips(couplings, row["beta"], n_sample=n_sample, n_restart=200)
     by_run = run_scores(sample.flips, slice(0, n_unit), row["beta"] * couplings).score.sum(axis=1)

@@ -116,7 +116,7 @@ def test_couplings__refuses_a_file_without_a_matrix(tmp_path, matrix):
     path = tmp_path / "couplings.npz"
     if matrix is not None:
         np.savez(path, J=matrix)
-    with pytest.raises(RecordingError, match="^network"):
+    with pytest.raises(RecordingError, match=r"^network\.couplings"):
         make(tmp_path, f"network.couplings={path}").couplings()
 
 
