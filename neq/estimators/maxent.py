@@ -38,7 +38,8 @@ class _Fold:
 class MaxEnt:
     r"""Maximise :math:`\theta \cdot \langle g \rangle - \ln \langle e^{\theta \cdot g \circ R} \rangle`.
 
-    Theta is fitted on 70% of the transitions along a ridge path, chosen on 20% and scored on the remaining 10% [1]_.
+    Theta is fitted on 70% of the transitions along a ridge path, the ridge is chosen on 20%, theta fitted again on both
+    at that ridge, and scored on the remaining 10% [1]_.
     With ``cross_fit`` every stretch of the recording is held out once: the value of a single blocked split hangs on
     which stretches it holds out.
 
@@ -54,7 +55,7 @@ class MaxEnt:
     n_draw
         Bootstrap resamples and random reversals; 0 for neither.
     half
-        Fit half of the training part too, to see whether the data limit the estimate.
+        Fit half of the training and validation parts too, to see whether the data limit the estimate.
     path
         How the ridge path is walked.
     cross_fit
@@ -158,12 +159,13 @@ class MaxEnt:
         train_value = score_mean(family, train, path.theta, family.mean(train))
         half = np.nan
         if self.half:
-            theta = self._half(family, transitions.take(split.train_half), validation)
+            halves = transitions.take(split.train_half), transitions.take(split.validation_half)
+            theta = self._half(family, *halves)
             half = score_mean(family, test, theta, family.mean(test))
         return _Fold(split, path, train_value, half, test.spikes_per_bin)
 
     def _half(self, family: Observable, train: Transitions, validation: Transitions) -> np.ndarray:
-        """Return theta from half of the training part; zero if it shows no evidence."""
+        """Return theta from half of the training and validation parts; zero if it shows no evidence."""
         path = fit_path(family, train, validation, self.path)
         return path.theta if path.validation > 0 else np.zeros_like(path.theta)
 

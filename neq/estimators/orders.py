@@ -19,7 +19,7 @@ unit's response, and the stationary state, depend on its inputs jointly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 import numpy as np
@@ -140,7 +140,8 @@ class OrderDecomposition:
     def _path(self, order: int, n_unit: int) -> PathOptions:
         shared = 3 * (n_unit - 2) if order > 2 else 1
         path = self.path
-        return PathOptions(**{**vars(path), "first": path.first * shared})
+        # theta stays one of the iterates whose training objective is known to be no lower than that of the order below
+        return replace(path, first=path.first * shared, refit=0)
 
 
 def _judge(

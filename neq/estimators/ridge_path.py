@@ -33,13 +33,17 @@ class PathOptions:
         Iterations of the optimiser at each ridge; a fit need not converge, the next ridge goes on from it.
     patience
         Ridges without a better validation value after which the walk ends.
+    refit
+        Iterations at the chosen ridge on train and validation together, from the chosen theta: what chose the ridge
+        need not be lost for the fit. 0 for none; none is made where validation shows no evidence.
     """
 
     first: float = 1.0
     last: float = 1e-4
     ratio: float = 2.0
     max_iteration: int = 5
-    patience: int = 3
+    patience: int = 2
+    refit: int = 10
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class PathFit:
     Parameters
     ----------
     theta
-        Parameters (observable,) with the best validation value, zero not being a candidate here.
+        Parameters (observable,) with the best validation value, zero not being a candidate here, fitted once more where
+        that was asked for.
     validation
-        That value, nats per transition; may be negative.
+        The best validation value, nats per transition; may be negative.
     ridge
         Ridge at which it was met.
     n_iteration, n_evaluation
@@ -119,8 +124,13 @@ def fit_path(
             n_iteration += 1
         unimproved = 0 if candidates.value > before else unimproved + 1
         ridge /= options.ratio
+    theta, n_evaluation = candidates.theta, walk.n_evaluation
+    if options.refit and candidates.value > 0:
+        both = _Training(observable, train.join(validation))
+        again = _converge(both, candidates.ridge, options.refit, theta)
+        theta, n_evaluation = both.coordinates.theta(again.point), n_evaluation + again.n_evaluation
     turned = unimproved >= options.patience
-    return PathFit(candidates.theta, candidates.value, candidates.ridge, n_iteration, walk.n_evaluation, turned)
+    return PathFit(theta, candidates.value, candidates.ridge, n_iteration, n_evaluation, turned)
 
 
 def fit_ridge(
@@ -131,11 +141,16 @@ def fit_ridge(
     With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` steps go from ``start`` (zero).
     """
     training = _Training(observable, train)
+    return training.coordinates.theta(_converge(training, ridge, max_iteration, start).point)
+
+
+def _converge(training: _Training, ridge: float, max_iteration: int, start: np.ndarray | None) -> QuasiNewton:
+    """Walk from theta ``start`` (observable,), or zero, at one ridge."""
     there = training.coordinates
     walk = QuasiNewton(training, np.zeros_like(there.scale) if start is None else there.y(start))
     for _ in walk.steps(ridge, max_iteration):
         pass
-    return there.theta(walk.point)
+    return walk
 
 
 def score_mean(observable: Observable, transitions: Transitions, theta: np.ndarray, mean: np.ndarray) -> float:

@@ -24,14 +24,15 @@ class Split:
     ----------
     train, validation, test
         Positions, (transition,) each.
-    train_half
-        Half of ``train``, dealt as the split itself was: a random half, or half of its blocks.
+    train_half, validation_half
+        Half of ``train`` and of ``validation``, dealt as the split itself was: a random half, or half of the blocks.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     train_half: np.ndarray
+    validation_half: np.ndarray
 
 
 def split_transitions(
@@ -131,12 +132,12 @@ def _fold_split(
     """Return the split whose test part is one fold (transition,); transitions of no fold are in no part."""
     rest = np.flatnonzero((fold >= 0) & (fold != number))
     shares = tuple(share / sum(fractions) for share in fractions)
-    (train, validation), half = _deal(transitions.take(rest), rng, shares)
-    return Split(rest[train], rest[validation], np.flatnonzero(fold == number), rest[half])
+    (train, validation), halves = _deal(transitions.take(rest), rng, shares)
+    return Split(rest[train], rest[validation], np.flatnonzero(fold == number), *(rest[half] for half in halves))
 
 
 def _check_parts(split: Split, n_transition: int, kind: str) -> None:
-    sizes = {name: len(getattr(split, name)) for name in ("train", "validation", "test", "train_half")}
+    sizes = {name: len(positions) for name, positions in vars(split).items()}
     if not all(sizes.values()):
         found = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise EstimationError(
@@ -146,19 +147,19 @@ def _check_parts(split: Split, n_transition: int, kind: str) -> None:
 
 def _shuffled(n_transition: int, rng: np.random.Generator, fractions: tuple[float, float, float]) -> Split:
     train, validation, test = np.split(rng.permutation(n_transition), _cuts(n_transition, fractions))
-    parts = (train, validation, test, train[: len(train) // 2])
+    parts = (train, validation, test, *(_first_half(part) for part in (train, validation)))
     return Split(*(np.sort(part) for part in parts))
 
 
 def _blocked(transitions: Transitions, rng: np.random.Generator, fractions: tuple[float, float, float]) -> Split:
-    (train, validation, test), half = _deal(transitions, rng, fractions)
-    return Split(train, validation, test, half)
+    (train, validation, test), halves = _deal(transitions, rng, fractions)
+    return Split(train, validation, test, *halves)
 
 
 def _deal(
     transitions: Transitions, rng: np.random.Generator, shares: tuple[float, ...]
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Deal contiguous blocks out by ``shares``: the positions of each part, and those of half of the first one."""
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Deal contiguous blocks out by ``shares``: the positions of each part, and of half of each of the first two."""
     n_transition = transitions.n_transition
     n_block = int(np.clip(n_transition // (LAGS_PER_BLOCK * transitions.lag), MIN_BLOCK, MAX_BLOCK))
     block = np.arange(n_transition) * n_block // max(n_transition, 1)
@@ -168,8 +169,13 @@ def _deal(
         part_of_block[hand] = number
     part = part_of_block[block]
     part[_touches_other_part(transitions, part)] = -1
-    half = np.isin(block, hands[0][: len(hands[0]) // 2])
-    return [np.flatnonzero(part == number) for number in range(len(hands))], np.flatnonzero((part == 0) & half)
+    parts = [np.flatnonzero(part == number) for number in range(len(hands))]
+    halves = [whole[np.isin(block[whole], _first_half(hand))] for whole, hand in zip(parts[:2], hands[:2], strict=True)]
+    return parts, halves
+
+
+def _first_half(dealt: np.ndarray) -> np.ndarray:
+    return dealt[: (len(dealt) + 1) // 2]
 
 
 def _touches_other_part(transitions: Transitions, part: np.ndarray) -> np.ndarray:

@@ -133,6 +133,15 @@ class Transitions:
         index = np.asarray(ix)
         return replace(self, earlier=self.earlier[index], later=self.later[index], run=self.run[index])
 
+    def join(self, other: Transitions) -> Transitions:
+        """Return these transitions and those of another part of the same split; the lists of units are shared."""
+        if other.unit is not self.unit:
+            raise EstimationError("only parts of one set of transitions can be joined")
+        pairs = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("earlier", "later", "run")
+        }
+        return replace(self, **pairs)
+
     def exchange(self, where: ArrayLike) -> Transitions:
         """Return the same transitions with earlier and later bin exchanged ``where`` (transition,) is True."""
         mask = np.asarray(where, dtype=bool)
