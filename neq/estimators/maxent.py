@@ -49,7 +49,7 @@ class MaxEnt:
         ``"antisymmetric"`` or ``"flow"``.
     split
         ``"blocked"``: parts are contiguous stretches of time. ``"shuffled"``: single transitions at random, the
-        published rule.
+        published rule; neighbouring bins then lie in train and test, and neither interval nor p-value knows of it.
     fractions
         Shares of train, validation and test; cross-fitted, the first two share what a fold leaves.
     n_draw

@@ -78,10 +78,12 @@ def test_widened__grows_deviations_only():
 @pytest.mark.parametrize("network", ["driven", "weakly driven", "slow"])
 def test_interval__holds_the_objective_in_90_of_100_runs(network, estimator):
     found = measured(network, estimator)
-    assert found.n_interval == 100
+    # a slow score may leave fewer than 20 blocks, which is a NaN with a reason
+    assert found.n_interval >= 98
     assert found.covered >= 90
     assert found.width == pytest.approx(found.own_spread, rel=0.2)
-    assert found.above_zero == 100
+    assert found.width == pytest.approx(found.spread, rel=0.2)
+    assert found.above_zero == found.n_interval
 
 
 @pytest.mark.long
