@@ -1,17 +1,19 @@
 r"""Products with the inverse covariance K of the observables, by conjugate gradients, never making K.
 
 With the change :math:`\Delta = x' - x` of a transition and its mid-point :math:`y = (x + x') / 2` both observables are
-products of two spins: :math:`\theta \cdot g = \Delta^T A y` for the antisymmetric one (A antisymmetric), and minus
-:math:`\Delta^T A x'` for the exchanged bins of flow. Were the two factors independent, K would be
+products of two factors: :math:`\theta \cdot g = \Delta^T A y` for the antisymmetric one (A antisymmetric), and
+:math:`-\Delta^T A x'` for flow of the exchanged bins. Were the factors independent, K would be
 
 .. math:: P: A \mapsto V A Y + Y A V \quad \text{or} \quad A \mapsto V A M
 
-with :math:`V = \langle \Delta \Delta^T \rangle`, :math:`Y = \langle y y^T \rangle`,
-:math:`M = \langle x' x'^T \rangle`: (unit, unit) matrices, so that P is inverted for the price of four products of such
-matrices. P serves twice. As a preconditioner it holds the sums over units and the correlated firing that make K hard: at
-300 units conjugate gradients need 24 passes over the spikes instead of 195. And it is what the sample covariance is
-shrunk towards where parameters outnumber what the data hold, :math:`(1 - s) K + s P`: it is estimated from the same data
-but has :math:`N^2` numbers instead of :math:`N^4` [1]_.
+with :math:`V = \langle \Delta \Delta^T \rangle`, :math:`Y = \langle y y^T \rangle` and
+:math:`M = \langle x' x'^T \rangle`, all (unit, unit), so that P is inverted for the price of four products of such
+matrices. P serves twice. As a preconditioner it holds the sums over units and the correlated firing that make K hard:
+at 300 units conjugate gradients need 24 passes over the spikes instead of 195. And it is what the sample covariance is
+shrunk towards where parameters are not few beside transitions, :math:`(1 - s) K + s P`: it comes from the same data but
+has about :math:`N^2` numbers instead of :math:`N^4` [1]_. Where most of the gradient is noise a ridge weighted by the
+variances W of g helps as well, so that a damped step solves
+:math:`((1 - s) K + s P + \lambda W) \theta = \nabla J(0)`.
 
 References
 ----------
@@ -21,8 +23,8 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,14 +35,14 @@ from ..errors import EstimationError
 from ..observables import Observable
 from ..spikes.transitions import Transitions
 
-SHRINKAGES = (1.0, 0.85, 0.7, 0.5, 0.35, 0.2, 0.1, 0.05, 0.0)
-"""Weights of P tried one after another; with 1 the step needs no pass over the spikes, with 0 it is the published one."""
+DAMPING = ((1.0, 0.3), (0.7, 0.1), (0.7, 0.03), (0.7, 0.0), (0.35, 0.0), (0.1, 0.0), (0.0, 0.0))
+"""Weights of P and of the variances of g that are tried one after another, from strong to weak."""
 PATIENCE = 2
-"""Shrinkages without a better validation value after which no weaker one is tried."""
+"""Steps without a better validation value after which no weaker damping is tried."""
 LOADING = 1e-4
 """Added to the diagonals of V, Y and M: constant and duplicate units would make P singular."""
 MOMENT_PRODUCTS = 3e9
-"""Multiplications spent on one of the second moments; they need not be exact, so long recordings are thinned for them."""
+"""Multiplications spent on one second moment; it need not be exact, so long recordings are thinned for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,12 @@ class FactorCovariance:
         eigenvalue, basis = linalg.eigh(self.change, self.state)
         return eigenvalue, basis
 
+    def damped(self, weight: float) -> FactorCovariance:
+        """Return P with ``weight`` times the diagonal of V added to V: what stands for P + weight W."""
+        if not weight:
+            return self
+        return replace(self, change=self.change + weight * np.diag(np.diag(self.change)))
+
     def product(self, theta: np.ndarray) -> np.ndarray:
         """Return P theta (observable,)."""
         product = self.change @ self.observable.matrix(theta, self.n_unit) @ self.state
@@ -90,7 +98,9 @@ def factor_covariance(observable: Observable, transitions: Transitions) -> Facto
     active = sparse.csr_array(lists, shape=(len(transitions.row_start) - 1, n_unit))
     later, earlier = (2 * active[bins[used]].toarray() - 1 for bins in (transitions.later, transitions.earlier))
     change, state = later - earlier, (later + earlier) / 2 if observable.odd else later
-    moments = (loaded.astype(float) / n_used + LOADING * np.eye(n_unit) for loaded in (change.T @ change, state.T @ state))
+    moments = (
+        loaded.astype(float) / n_used + LOADING * np.eye(n_unit) for loaded in (change.T @ change, state.T @ state)
+    )
     return FactorCovariance(observable, n_unit, *moments)
 
 
@@ -107,6 +117,8 @@ class StepProblem:
         What is measured, and on what.
     mean, reverse_mean
         Means of g and of g of the exchanged bins (observable,).
+    variance
+        Variance of g of the exchanged bins (observable,).
     factors
         The structured covariance P.
     ridge
@@ -117,6 +129,7 @@ class StepProblem:
     transitions: Transitions
     mean: np.ndarray
     reverse_mean: np.ndarray
+    variance: np.ndarray
     factors: FactorCovariance
     ridge: float
 
@@ -125,13 +138,20 @@ class StepProblem:
         """Gradient of J at theta = 0 (observable,)."""
         return self.mean - self.reverse_mean
 
-    def product(self, theta: np.ndarray, shrinkage: float = 0.0) -> np.ndarray:
-        """Return ((1 - s)(K + ridge) + s P) theta (observable,)."""
-        if shrinkage == 1.0:
-            return self.factors.product(theta)
-        exact = self.observable.covariance_product(self.transitions, theta, self.reverse_mean, forward=False)
-        exact += self.ridge * theta
-        return (1 - shrinkage) * exact + shrinkage * self.factors.product(theta) if shrinkage else exact
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """What the variable ridge is weighted with (observable,); for flow the mean, as in the path of ridges."""
+        return self.variance if self.observable.odd else np.full_like(self.variance, self.variance.mean())
+
+    def product(self, theta: np.ndarray, damping: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+        """Return ((1 - s) K + s P + lambda W + ridge) theta (observable,), ``damping`` being (s, lambda)."""
+        shrinkage, weight = damping
+        product = (self.ridge + weight * self.weight) * theta
+        if shrinkage < 1:
+            product += (1 - shrinkage) * self.observable.covariance_product(
+                self.transitions, theta, self.reverse_mean, forward=False
+            )
+        return product + shrinkage * self.factors.product(theta) if shrinkage else product
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,18 +178,21 @@ def step_problem(observable: Observable, transitions: Transitions, ridge: float)
         raise EstimationError("there are no transitions: every stretch is shorter than the lag")
     mean = observable.mean(transitions)
     reverse_mean = -mean if observable.odd else observable.reverse_tilted(transitions, np.zeros(n_parameter))[1]
-    if not (mean - reverse_mean).any() and not observable.variance(transitions).any():
+    variance = observable.variance(transitions)
+    if not variance.any():
         raise EstimationError(
             f"no {observable.name} observable of the {transitions.n_unit} units varies over the transitions; "
             "choose active units or a longer recording"
         )
+    # the square of g is that of the exchanged bins: spins are 1 or -1
+    variance = np.maximum(variance + mean**2 - reverse_mean**2, 0.0)
     factors = factor_covariance(observable, transitions)
-    return StepProblem(observable, transitions, mean, reverse_mean, factors, ridge)
+    return StepProblem(observable, transitions, mean, reverse_mean, variance, factors, ridge)
 
 
 def solve_step(
     problem: StepProblem,
-    shrinkage: float = 0.0,
+    damping: tuple[float, float] = (0.0, 0.0),
     start: np.ndarray | None = None,
     tolerance: float = 1e-8,
     max_iteration: int = 500,
@@ -180,8 +203,8 @@ def solve_step(
     ----------
     problem
         The equations.
-    shrinkage
-        Weight s of the structured covariance.
+    damping
+        Weight s of the structured covariance and weight lambda of the variances.
     start
         Where to begin (observable,); zero without.
     tolerance
@@ -189,22 +212,21 @@ def solve_step(
     max_iteration
         Iterations after which to give up.
     """
-    if shrinkage == 1.0:
-        return Solution(problem.factors.solve(problem.gradient), 0, True)
     n_iteration = 0
 
     def count(_: np.ndarray) -> None:
         nonlocal n_iteration
         n_iteration += 1
 
+    factors = problem.factors.damped(damping[1])
     shape = (problem.mean.size, problem.mean.size)
     theta, left = cg(
-        LinearOperator(shape, matvec=lambda theta: problem.product(theta.ravel(), shrinkage), dtype=float),
+        LinearOperator(shape, matvec=lambda theta: problem.product(theta.ravel(), damping), dtype=float),
         problem.gradient,
         x0=start,
         rtol=tolerance,
         maxiter=max_iteration,
-        M=LinearOperator(shape, matvec=lambda residual: problem.factors.solve(residual.ravel()), dtype=float),
+        M=LinearOperator(shape, matvec=lambda residual: factors.solve(residual.ravel()), dtype=float),
         callback=count,
     )
     return Solution(theta, n_iteration, left == 0)
@@ -217,11 +239,13 @@ class StepFit:
     Parameters
     ----------
     theta
-        Parameters (observable,).
+        Parameters (observable,), the length applied.
     validation
         Their validation value; may be negative.
-    shrinkage
-        Weight of the structured covariance in this step.
+    damping
+        Weight of the structured covariance and weight of the variances in this step.
+    length
+        What the solution was multiplied by.
     n_iteration
         Iterations of all steps tried.
     converged
@@ -230,22 +254,40 @@ class StepFit:
 
     theta: np.ndarray
     validation: float
-    shrinkage: float
+    damping: tuple[float, float]
+    length: float
     n_iteration: int
     converged: bool
 
 
-def best_step(problem: StepProblem, validate: Callable[[np.ndarray], float], tolerance: float = 1e-3) -> StepFit:
-    """Try steps from strong to weak shrinkage, each begun at the one before, and keep the best by ``validate``."""
-    best = StepFit(np.zeros_like(problem.mean), -np.inf, np.nan, 0, True)
+def best_step(
+    problem: StepProblem,
+    validate: Callable[[np.ndarray], tuple[float, float]],
+    damping: Sequence[tuple[float, float]] = DAMPING,
+    tolerance: float = 1e-3,
+) -> StepFit:
+    """Try steps one after another, each begun at the one before, and keep the best.
+
+    Parameters
+    ----------
+    problem
+        The equations.
+    validate
+        Returns the validation value of a theta (observable,) and the length at which it has that value.
+    damping
+        What to try, from strong to weak.
+    tolerance
+        Of the solutions.
+    """
+    best = StepFit(np.zeros_like(problem.mean), -np.inf, damping[0], 1.0, 0, True)
     theta, n_iteration, converged, unimproved = None, 0, True, 0
-    for shrinkage in SHRINKAGES:
-        step = solve_step(problem, shrinkage, theta, tolerance)
-        theta = step.theta
-        n_iteration, converged = n_iteration + step.n_iteration, converged and step.converged
-        value, unimproved = validate(theta), unimproved + 1
+    for pair in damping:
+        step = solve_step(problem, pair, theta, tolerance)
+        theta, n_iteration, converged = step.theta, n_iteration + step.n_iteration, converged and step.converged
+        value, length = validate(theta)
+        unimproved += 1
         if value > best.validation:
-            best, unimproved = StepFit(theta, value, shrinkage, 0, True), 0
+            best, unimproved = StepFit(length * theta, value, pair, length, 0, True), 0
         if unimproved == PATIENCE:
             break
-    return StepFit(best.theta, best.validation, best.shrinkage, n_iteration, converged)
+    return replace(best, n_iteration=n_iteration, converged=converged)

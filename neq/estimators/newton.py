@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy import optimize
 
 from ..errors import EstimationError
 from ..observables import Observable, observable_named
 from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
-from .conjugate_gradients import StepFit, best_step, step_problem
+from .conjugate_gradients import DAMPING, StepFit, best_step, step_problem
 from .judgement import HeldOut, Judgement, judge
 from .ridge_path import score_mean
 from .splits import split_transitions
+
+RIDGE = 1e-4
+"""Added to the diagonal of the covariance of g, as the published code does."""
+MAX_LENGTH = 4.0
+"""Longest step tried, in Newton steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +38,12 @@ class NewtonStepResult(Judgement):
         The step (observable,).
     observable, n_unit
         What theta belongs to.
-    shrinkage
-        Weight of the structured covariance, 0 to 1, that validation data preferred.
+    damping
+        Weights of the structured covariance and of the variances that validation data preferred.
+    step_length
+        What the solution was multiplied by, chosen on validation data; 1 without ``line_search``.
     n_iteration
-        Iterations of conjugate gradients over all shrinkages tried.
+        Iterations of conjugate gradients over all dampings tried.
     converged
         False where the equations of one of them were given up.
     spikes_per_bin
@@ -48,7 +56,8 @@ class NewtonStepResult(Judgement):
     theta: np.ndarray
     observable: str
     n_unit: int
-    shrinkage: float
+    damping: tuple[float, float]
+    step_length: float
     n_iteration: int
     converged: bool
     spikes_per_bin: float
@@ -65,10 +74,10 @@ class NewtonStep:
 
     The step is :math:`\theta = K^{-1} (\langle g \rangle - \langle g \circ R \rangle)`, K the covariance of
     :math:`g \circ R` over the training part; for the antisymmetric observable :math:`2 K^{-1} \langle g \rangle`. Where
-    parameters are not few beside transitions K is too noisy to be inverted, so it is shrunk towards the covariance that
-    g would have if its two factors were independent, as far as validation data ask for
-    (:mod:`neq.estimators.conjugate_gradients`). Its J is a bound as that of any theta is; it lies below that of
-    :class:`~neq.estimators.maxent.MaxEnt` where entropy production is large.
+    parameters are not few beside transitions K is too noisy to be inverted, so the step is damped as far as validation
+    data ask for (:mod:`neq.estimators.conjugate_gradients`), and they choose its length. As any theta's, its J is a
+    bound in the limit of many held-out transitions. ``NewtonStep(damping=((0, 0),), line_search=False)`` is the step as
+    published, which makes sense where parameters are few.
 
     Parameters
     ----------
@@ -78,8 +87,11 @@ class NewtonStep:
         ``"blocked"``: parts are contiguous stretches of time. ``"shuffled"``: single transitions at random.
     fractions
         Shares of train, validation and test. Split and seed are those of MaxEnt: the same seed holds out the same part.
-    ridge
-        Added to the diagonal of K.
+    damping
+        Pairs (s, lambda) to try: K becomes (1 - s) K + s P + lambda W, with P the structured covariance and W the
+        variances of g. From strong to weak: the walk ends where validation stops improving.
+    line_search
+        Choose the length of the step on validation data; without it the length is 1.
     n_draw
         Bootstrap resamples and random reversals; 0 for neither.
     half
@@ -102,7 +114,8 @@ class NewtonStep:
     observable: str = "antisymmetric"
     split: str = "blocked"
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
-    ridge: float = 1e-4
+    damping: tuple[tuple[float, float], ...] = DAMPING
+    line_search: bool = True
     n_draw: int = 999
     half: bool = True
 
@@ -112,8 +125,10 @@ class NewtonStep:
     def __post_init__(self) -> None:
         if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
             raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
-        if not 0 < self.ridge < np.inf:
-            raise EstimationError(f"ridge must be a positive number; found {self.ridge}")
+        if not self.damping or not all(0 <= s <= 1 and 0 <= weight < np.inf for s, weight in self.damping):
+            raise EstimationError(
+                f"damping must be pairs (s, lambda), 0 <= s <= 1 and 0 <= lambda; found {self.damping}"
+            )
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
 
@@ -136,8 +151,13 @@ class NewtonStep:
         split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         parts = (split.train, split.validation, split.test, split.train_half)
         train, validation, test, half = (transitions.take(part) for part in parts)
-        step = self._step(family, train, validation)
-        value_half = self._half(family, half, validation, test) if self.half else np.nan
+        step = self._step(family, train, validation, self.damping)
+        value_half = np.nan
+        if self.half:
+            half_step = self._step(family, half, validation, (step.damping,))
+            value_half = (
+                score_mean(family, test, half_step.theta, family.mean(test)) if half_step.validation > 0 else 0.0
+            )
         held_out = _hold_out(family, transitions, test, step, value_half)
         return NewtonStepResult(
             **vars(judge([held_out], self.n_draw, stream(seed, 1))),
@@ -145,23 +165,43 @@ class NewtonStep:
             theta=step.theta,
             observable=family.name,
             n_unit=transitions.n_unit,
-            shrinkage=step.shrinkage,
+            damping=step.damping,
+            step_length=step.length,
             n_iteration=step.n_iteration,
             converged=step.converged,
             spikes_per_bin=test.spikes_per_bin,
             n_transition=transitions.n_transition,
         )
 
-    def _step(self, family: Observable, train: Transitions, validation: Transitions) -> StepFit:
+    def _step(
+        self,
+        family: Observable,
+        train: Transitions,
+        validation: Transitions,
+        damping: tuple[tuple[float, float], ...],
+    ) -> StepFit:
         mean = family.mean(validation)
-        return best_step(
-            step_problem(family, train, self.ridge), lambda theta: score_mean(family, validation, theta, mean)
-        )
 
-    def _half(self, family: Observable, train: Transitions, validation: Transitions, test: Transitions) -> float:
-        """Return the held-out value of the step on ``train``; 0 if it shows no evidence."""
-        step = self._step(family, train, validation)
-        return score_mean(family, test, step.theta, family.mean(test)) if step.validation > 0 else 0.0
+        def validate(theta: np.ndarray) -> tuple[float, float]:
+            return _best_length(float(theta @ mean), family.reverse_score(validation, theta), self.line_search)
+
+        return best_step(step_problem(family, train, RIDGE), validate, damping)
+
+
+def _best_length(score: float, reverse_score: np.ndarray, search: bool) -> tuple[float, float]:
+    """Return the largest J of the multiples of a theta, and the multiple; without ``search`` that is 1.
+
+    ``score`` is the mean of theta.g, ``reverse_score`` theta.g of the exchanged bins (transition,).
+    """
+    top = float(reverse_score.max())
+
+    def loss(length: float) -> float:
+        return float(length * (top - score) + np.log(np.mean(np.exp(length * (reverse_score - top)))))
+
+    if not search:
+        return -loss(1.0), 1.0
+    found = optimize.minimize_scalar(loss, bounds=(0.0, MAX_LENGTH), method="bounded", options={"xatol": 0.01})
+    return -float(found.fun), float(found.x)
 
 
 def _hold_out(family: Observable, transitions: Transitions, test: Transitions, step: StepFit, half: float) -> HeldOut:
