@@ -69,8 +69,8 @@ def kernel_rates(n_unit: int, n_bin: int) -> str:
     n_transition = int(packed.group_end[-1])
     n_pair = int((np.diff(packed.group_end, prepend=0) * packed.n_later * packed.n_earlier).sum())
     n_addition = n_pair + len(packed.unit)
-    theta, weight = np.random.default_rng(0).normal(size=(n_unit, n_unit)), np.ones(n_transition)
-    scores = best(kernels.scores, *packed.lists, theta - theta.T, False, False) / n_addition * 1e9
+    theta, weight = np.random.default_rng(0).normal(size=n_unit**2), np.ones(n_transition)
+    scores = best(kernels.scores, *packed.lists, theta, theta[:n_unit], False, False) / n_addition * 1e9
     sums = best(kernels.weighted_sums, *packed.lists, weight, n_unit, False, False) / n_addition * 1e9
     unit = np.random.default_rng(0).integers(0, WIDTH, LENGTH).astype(np.uint16)
     additions, table = 4 * LENGTH * N_LIST, np.zeros(4 * WIDTH)

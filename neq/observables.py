@@ -75,11 +75,14 @@ class Observable:
 
     def variance(self, transitions: Transitions) -> np.ndarray:
         """Return the variance of every g (observable,)."""
-        single, both = kernels.change_moments(*transitions.packed.lists, transitions.n_unit)
+        n_unit = transitions.n_unit
+        counts = kernels.change_counts(*transitions.packed.lists, n_unit).reshape(n_unit, n_unit)
+        both = (counts + counts.T) / transitions.n_transition
+        single = np.diag(both) / 2
         if self.odd:
             square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
         else:
-            square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
+            square = np.repeat(4.0 * single[:, None], n_unit, axis=1)
         return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
 
     def covariance_product(
@@ -96,7 +99,8 @@ class Observable:
 
     def _score(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> np.ndarray:
         matrix = self.matrix(theta, transitions.n_unit)
-        score: np.ndarray = kernels.scores(*transitions.packed.lists, matrix, forward, not self.odd)
+        flat, row_sum = matrix.reshape(-1), matrix.sum(axis=1)
+        score: np.ndarray = kernels.scores(*transitions.packed.lists, flat, row_sum, forward, not self.odd)
         return score
 
     def _tilted(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> tuple[float, np.ndarray]:
@@ -112,7 +116,7 @@ class Observable:
         """Return the sum of g (observable,) with weights in packed order (transition,)."""
         lists = transitions.packed.lists
         pair, change = kernels.weighted_sums(*lists, weight, transitions.n_unit, forward, not self.odd)
-        total = 4.0 * pair - 2.0 * change[:, None]
+        total = 4.0 * pair.reshape(transitions.n_unit, -1) - 2.0 * change[:, None]
         return self.vector(total - total.T if self.odd else total)
 
 

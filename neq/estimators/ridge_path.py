@@ -40,7 +40,7 @@ class PathOptions:
 
     first: float = 1.0
     last: float = 1e-4
-    ratio: float = 2.0
+    ratio: float = 3.0
     max_iteration: int = 5
     patience: int = 2
     refit: int = 10

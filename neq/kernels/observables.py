@@ -23,24 +23,19 @@ import numpy as np
 from ._jit import kernel
 
 ROWS_TOGETHER = 4
-"""Rows that one column is looked up for; groups with fewer are walked row by row, which is faster for them."""
+"""Rows that one look at a column serves."""
 
 
 @kernel
-def scores(unit, n_later, n_earlier, group_end, theta, forward, own):
-    """Return theta.g of every transition in packed order (transition,), theta (unit, unit)."""
-    flat = theta.reshape(-1)
-    row_sum = theta.sum(axis=1)
-    width = np.uint32(theta.shape[0])
+def scores(unit, n_later, n_earlier, group_end, flat, row_sum, forward, own):
+    """Return theta.g of every transition in packed order (transition,), from theta row by row and its sums (unit,)."""
+    width = np.uint32(row_sum.size)
     score = np.empty(group_end[-1])
     t, event = 0, 0
     for group in range(group_end.size):
         start, start_end, stop, stop_end, step = _places(n_later[group], n_earlier[group], forward)
         part = score[t : group_end[group]]
-        if stop_end - stop < ROWS_TOGETHER:
-            _score_few(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, part)
-        else:
-            _score_many(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, part)
+        _score(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, part)
         if own:
             _subtract_own(unit, event, start, start_end, step, flat, width, part)
         t, event = group_end[group], event + step * part.size
@@ -48,13 +43,25 @@ def scores(unit, n_later, n_earlier, group_end, theta, forward, own):
 
 
 @kernel
-def _score_few(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, score):
-    """Fill the scores of one group, row by row."""
+def _score(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, score):
+    """Fill the scores of one group, four rows at a time: a column is looked up once for all of them."""
+    n_whole = (stop_end - stop) // ROWS_TOGETHER * ROWS_TOGETHER
     for t in range(score.size):
         first, last = event + start, event + start_end
-        # two sums, so that an addition need not wait for the one before
-        one, two, change = 0.0, 0.0, 0.0
-        for later in range(event + stop, event + stop_end):
+        # four sums, so that an addition need not wait for the one before
+        one, two, three, four, change = 0.0, 0.0, 0.0, 0.0, 0.0
+        for later in range(event + stop, event + stop + n_whole, ROWS_TOGETHER):
+            a, b, c, d = unit[later], unit[later + 1], unit[later + 2], unit[later + 3]
+            change += (row_sum[a] + row_sum[b]) + (row_sum[c] + row_sum[d])
+            row_a, row_b = np.uint32(a) * width, np.uint32(b) * width
+            row_c, row_d = np.uint32(c) * width, np.uint32(d) * width
+            for earlier in range(first, last):
+                column = np.uint32(unit[earlier])
+                one += flat[row_a + column]
+                two += flat[row_b + column]
+                three += flat[row_c + column]
+                four += flat[row_d + column]
+        for later in range(event + stop + n_whole, event + stop_end):
             row = np.uint32(unit[later]) * width
             change += row_sum[unit[later]]
             earlier = first
@@ -64,39 +71,6 @@ def _score_few(unit, event, start, start_end, stop, stop_end, step, flat, row_su
                 earlier += 2
             if earlier < last:
                 one += flat[row + unit[earlier]]
-        for earlier in range(first, last):
-            change -= row_sum[unit[earlier]]
-        score[t] = 4.0 * (one + two) - 2.0 * change
-        event += step
-
-
-@kernel
-def _score_many(unit, event, start, start_end, stop, stop_end, step, flat, row_sum, width, score):
-    """Fill the scores of one group, four rows at a time: a column is looked up once for all of them."""
-    n_whole = (stop_end - stop) // ROWS_TOGETHER * ROWS_TOGETHER
-    for t in range(score.size):
-        first, last = event + start, event + start_end
-        one, two, three, four, change = 0.0, 0.0, 0.0, 0.0, 0.0
-        for later in range(event + stop, event + stop + n_whole, ROWS_TOGETHER):
-            a, b = np.uint32(unit[later]) * width, np.uint32(unit[later + 1]) * width
-            c, d = np.uint32(unit[later + 2]) * width, np.uint32(unit[later + 3]) * width
-            for earlier in range(first, last):
-                column = np.uint32(unit[earlier])
-                one += flat[a + column]
-                two += flat[b + column]
-                three += flat[c + column]
-                four += flat[d + column]
-        for later in range(event + stop + n_whole, event + stop_end):
-            a = np.uint32(unit[later]) * width
-            earlier = first
-            while earlier + 1 < last:
-                one += flat[a + unit[earlier]]
-                two += flat[a + unit[earlier + 1]]
-                earlier += 2
-            if earlier < last:
-                one += flat[a + unit[earlier]]
-        for later in range(event + stop, event + stop_end):
-            change += row_sum[unit[later]]
         for earlier in range(first, last):
             change -= row_sum[unit[earlier]]
         score[t] = 4.0 * ((one + two) + (three + four)) - 2.0 * change
@@ -118,7 +92,7 @@ def _subtract_own(unit, event, start, start_end, step, flat, width, score):
 
 @kernel
 def weighted_sums(unit, n_later, n_earlier, group_end, weight, n_unit, forward, own):
-    """Return the weighted sums of pairs (unit, unit) and of changes (unit,); weights in packed order (transition,).
+    """Return the weighted sums of pairs, row by row, and of changes (unit,); weights in packed order (transition,).
 
     The pairs are :math:`s'_i s_j`, for ``own`` minus :math:`s_i s_j`; the changes are :math:`s'_i - s_i`.
     """
@@ -129,60 +103,50 @@ def weighted_sums(unit, n_later, n_earlier, group_end, weight, n_unit, forward, 
     for group in range(group_end.size):
         start, start_end, stop, stop_end, step = _places(n_later[group], n_earlier[group], forward)
         part = weight[t : group_end[group]]
-        if stop_end - stop < ROWS_TOGETHER:
-            _add_few(unit, event, start, start_end, stop, stop_end, step, part, pair, change, width)
-        else:
-            _add_many(unit, event, start, start_end, stop, stop_end, step, part, pair, change, width)
+        _add(unit, event, start, start_end, stop, stop_end, step, part, 1.0, pair, change, width)
         if own:
-            _add_few(unit, event, start, start_end, start, start_end, step, -part, pair, change, width)
+            _add(unit, event, start, start_end, start, start_end, step, part, -1.0, pair, change, width)
         t, event = group_end[group], event + step * part.size
-    return pair.reshape(n_unit, n_unit), change
+    return pair, change
 
 
 @kernel
-def _add_few(unit, event, start, start_end, stop, stop_end, step, weight, pair, change, width):
-    """Add the weights of one group to its pairs and changes, row by row."""
-    for share in weight:
-        first, last = event + start, event + start_end
-        for later in range(event + stop, event + stop_end):
-            row = np.uint32(unit[later]) * width
-            change[unit[later]] += share
-            for earlier in range(first, last):
-                pair[row + unit[earlier]] += share
-        for earlier in range(first, last):
-            change[unit[earlier]] -= share
-        event += step
-
-
-@kernel
-def _add_many(unit, event, start, start_end, stop, stop_end, step, weight, pair, change, width):
-    """Add the weights of one group to its pairs and changes, four rows at a time."""
+def _add(unit, event, start, start_end, stop, stop_end, step, weight, sign, pair, change, width):
+    """Add the weights of one group, times ``sign``, to its pairs and changes, four rows at a time."""
     n_whole = (stop_end - stop) // ROWS_TOGETHER * ROWS_TOGETHER
-    for share in weight:
+    for t in range(weight.size):
+        share = sign * weight[t]
         first, last = event + start, event + start_end
         for later in range(event + stop, event + stop + n_whole, ROWS_TOGETHER):
-            a, b = np.uint32(unit[later]) * width, np.uint32(unit[later + 1]) * width
-            c, d = np.uint32(unit[later + 2]) * width, np.uint32(unit[later + 3]) * width
+            a, b, c, d = unit[later], unit[later + 1], unit[later + 2], unit[later + 3]
+            change[a] += share
+            change[b] += share
+            change[c] += share
+            change[d] += share
+            row_a, row_b = np.uint32(a) * width, np.uint32(b) * width
+            row_c, row_d = np.uint32(c) * width, np.uint32(d) * width
             for earlier in range(first, last):
                 column = np.uint32(unit[earlier])
-                pair[a + column] += share
-                pair[b + column] += share
-                pair[c + column] += share
-                pair[d + column] += share
+                pair[row_a + column] += share
+                pair[row_b + column] += share
+                pair[row_c + column] += share
+                pair[row_d + column] += share
         for later in range(event + stop + n_whole, event + stop_end):
             row = np.uint32(unit[later]) * width
+            change[unit[later]] += share
             for earlier in range(first, last):
                 pair[row + unit[earlier]] += share
-        for later in range(event + stop, event + stop_end):
-            change[unit[later]] += share
         for earlier in range(first, last):
             change[unit[earlier]] -= share
         event += step
 
 
 @kernel
-def change_moments(unit, n_later, n_earlier, group_end, n_unit):
-    """Return how often each unit changed (unit,) and how often each pair did together (unit, unit), per transition."""
+def change_counts(unit, n_later, n_earlier, group_end, n_unit):
+    """Count the transitions in which both units of a pair changed, row by row; those of one unit are on the diagonal.
+
+    Of each pair one of its two places, (i, j) or (j, i), has a count.
+    """
     count = np.zeros(n_unit * n_unit)
     in_later = np.zeros(n_unit, np.bool_)
     listed = np.empty(n_unit, np.uint32)
@@ -197,12 +161,7 @@ def change_moments(unit, n_later, n_earlier, group_end, n_unit):
                 for other in range(one + 1):
                     count[row + listed[other]] += 1.0
             t, event = t + 1, end
-    both = count.reshape(n_unit, n_unit) / group_end[-1]
-    single = np.diag(both).copy()
-    both += both.T.copy()
-    for one in range(n_unit):
-        both[one, one] = single[one]
-    return single, both
+    return count
 
 
 @kernel
