@@ -37,8 +37,9 @@ class HeldOut:
         False where theta = 0 did better on validation data: the value is then 0.
     half
         J on the same transitions of a theta from half of the training data; NaN where it was not asked for.
-    train_objective
-        J of theta on the transitions it was fitted to; needed where several parts are judged together.
+    noise
+        What ``score`` and ``reverse_score`` are of another theta that differs from the true one as theta does, (2,
+        transition); needed where several parts share their training data.
 
     Examples
     --------
@@ -53,7 +54,7 @@ class HeldOut:
     block: np.ndarray
     evidence: bool = True
     half: float = np.nan
-    train_objective: float = np.nan
+    noise: np.ndarray | None = None
 
     @property
     def n_transition(self) -> int:
@@ -218,14 +219,20 @@ def _p_value(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator, ov
 
 
 def _noise_of_theta(folds: Sequence[HeldOut], share: np.ndarray) -> float:
-    r"""Return which share of the variance of theta.g is noise of theta: 1 at equilibrium, near 0 with ample data.
+    """Return which share of the variance of J is noise of theta: 1 at equilibrium, near 0 with ample data.
 
-    With noise :math:`\delta` and covariance K of g, J in training exceeds J held out by :math:`\delta \cdot K \delta`
-    to second order.
+    J moves with one transition as u - w / <w> does, w = exp(v); with theta it moves by the derivative of that.
     """
-    gap = share @ [fold.train_objective - fold.objective for fold in folds]
-    variance = share @ [fold.score.var() for fold in folds]
-    return float(np.clip(gap / variance, 0.0, 1.0)) if variance > 0 else 0.0
+    ratio = [_noise_variance(fold) for fold in folds]
+    noise, total = share @ np.array(ratio)
+    return float(min(noise / total, 1.0)) if total > 0 else 0.0
+
+
+def _noise_variance(fold: HeldOut) -> tuple[float, float]:
+    """Return the variance per transition of J by the noise of theta, and in all."""
+    weight = np.exp(fold.reverse_score - fold.blocks.log_normaliser)
+    score, reverse = fold.noise if fold.noise is not None else np.zeros((2, fold.n_transition))
+    return float(np.var(score - weight * reverse)), float(np.var(fold.score - weight))
 
 
 def _harmonic_mean(share: np.ndarray, sizes: np.ndarray) -> float:

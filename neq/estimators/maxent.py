@@ -185,20 +185,42 @@ class MaxEnt:
 def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> list[HeldOut]:
     """Score every fold under the theta that was fitted without it, in blocks of independent time."""
     tests = [transitions.take(fold.split.test) for fold in folds]
-    scores = [family.score(test, fold.path.theta) for test, fold in zip(tests, folds, strict=True)]
-    series = np.concatenate(scores) if len(folds) > 1 else family.score(transitions, folds[0].path.theta)
+    scores = [_both_scores(family, test, fold.path.theta) for test, fold in zip(tests, folds, strict=True)]
+    noises = _noise_of_theta(folds)
+    series = np.concatenate([both[0] for both in scores])
+    if len(folds) == 1:
+        series = family.score(transitions, folds[0].path.theta)
     length = uncertainty.block_length(series, len(transitions.row_start) - 1)
     return [
         HeldOut(
-            score,
-            family.reverse_score(test, fold.path.theta),
+            both[0],
+            both[1],
             uncertainty.time_blocks(test, length),
             evidence=fold.path.validation > 0,
             half=fold.half,
-            train_objective=fold.train_value,
+            noise=None if noise is None else _both_scores(family, test, noise),
         )
-        for test, fold, score in zip(tests, folds, scores, strict=True)
+        for test, fold, both, noise in zip(tests, folds, scores, noises, strict=True)
     ]
+
+
+def _both_scores(family: Observable, transitions: Transitions, theta: np.ndarray) -> np.ndarray:
+    """Return theta.g of the recorded and of the exchanged pairs (2, transition)."""
+    return np.stack([family.score(transitions, theta), family.reverse_score(transitions, theta)])
+
+
+def _noise_of_theta(folds: Sequence[_Fold]) -> list[np.ndarray] | list[None]:
+    """Return parameters (observable,) that vary as the noise of each fold's theta does; none for a single split.
+
+    It is the jackknife: thetas differ from their mean by the data that they do not share. Of two folds' training data
+    the share rho is the same, so the variance of the difference is (1 - rho)(1 - 1 / K) that of the noise.
+    """
+    n_fold = len(folds)
+    if n_fold == 1:
+        return [None]
+    theta = np.stack([fold.path.theta for fold in folds])
+    rho = _overlap(folds) * (n_fold - 2) / (n_fold - 1)
+    return list((theta - theta.mean(axis=0)) / np.sqrt((1 - rho) * (1 - 1 / n_fold)))
 
 
 def _trajectory_scores(transitions: Transitions, folds: Sequence[_Fold], held_out: Sequence[HeldOut]) -> np.ndarray:

@@ -82,7 +82,8 @@ def test_interval__holds_the_objective_in_90_of_100_runs(network, estimator):
     assert found.n_interval >= 98
     assert found.covered >= 90
     assert found.width == pytest.approx(found.own_spread, rel=0.2)
-    assert found.width == pytest.approx(found.spread, rel=0.2)
+    if estimator != "5 folds":  # theta of a fold is made of the other folds: fresh recordings vary less than they do
+        assert found.width == pytest.approx(found.spread, rel=0.2)
     assert found.above_zero == found.n_interval
 
 

@@ -99,3 +99,18 @@ def test_trajectory_score__averages_to_the_objective():
     u, v = np.random.default_rng(0).normal(size=(2, 300))
     fold = HeldOut(u, v, np.arange(300) // 10)
     assert fold.trajectory_score.mean() == pytest.approx(fold.objective, abs=1e-14)
+
+
+@pytest.mark.parametrize(("noise", "factor"), [(0.0, 1.0), (1.0, 1.5), (np.sqrt(0.5), 1.25), (3.0, 1.5)])
+def test_judge__widens_the_interval_of_folds_by_the_noise_that_they_share(noise, factor):
+    score = 0.05 * np.random.default_rng(0).normal(size=(3, N))
+    folds = [HeldOut(u, -u, np.arange(N) // 10, noise=noise * np.stack([u, -u])) for u in score]
+    plain, wide = (np.ptp(judge(folds, 499, np.random.default_rng(0), overlap).interval) for overlap in (0.0, 0.5))
+    assert (wide / plain) ** 2 == pytest.approx(factor, rel=0.01)
+
+
+def test_judge__p_value_of_folds_counts_shared_data_in_full():
+    score = np.random.default_rng(1).normal(0.02, 0.2, size=(3, N))
+    folds = [HeldOut(u, -u, np.arange(N) // 10) for u in score]
+    plain, shared = (judge(folds, 999, np.random.default_rng(0), overlap).p_value for overlap in (0.0, 0.9))
+    assert plain < shared < 0.5
