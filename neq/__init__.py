@@ -13,9 +13,15 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Contributions": "estimators.contributions",
+    "GaussianEP": "estimators.gaussian",
+    "GaussianEPResult": "estimators.gaussian",
+    "MTUR": "estimators.mtur",
+    "MTURResult": "estimators.mtur",
     "MaxEnt": "estimators.maxent",
     "MaxEntResult": "estimators.maxent_result",
     "NeqError": "errors",
+    "NewtonStep": "estimators.newton",
+    "NewtonStepResult": "estimators.newton",
     "OrderDecomposition": "estimators.orders",
     "OrderDecompositionResult": "estimators.order_result",
     "Recording": "spikes.recording",
@@ -36,8 +42,14 @@ if TYPE_CHECKING:
     from .errors import NeqError as NeqError
     from .estimators.contributions import Contributions as Contributions
     from .estimators.contributions import contributions as contributions
+    from .estimators.gaussian import GaussianEP as GaussianEP
+    from .estimators.gaussian import GaussianEPResult as GaussianEPResult
     from .estimators.maxent import MaxEnt as MaxEnt
     from .estimators.maxent_result import MaxEntResult as MaxEntResult
+    from .estimators.mtur import MTUR as MTUR
+    from .estimators.mtur import MTURResult as MTURResult
+    from .estimators.newton import NewtonStep as NewtonStep
+    from .estimators.newton import NewtonStepResult as NewtonStepResult
     from .estimators.order_result import OrderDecompositionResult as OrderDecompositionResult
     from .estimators.orders import OrderDecomposition as OrderDecomposition
     from .observables import objective as objective

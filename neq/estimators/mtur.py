@@ -13,6 +13,7 @@ from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
 from .conjugate_gradients import StepProblem, best_step, solve_step, step_problem
+from .scalar_relation import HeldOutRelation, evaluate_relation, signed_relation
 from .splits import split_transitions
 
 MAX_RELATIVE_BIAS = 0.1
@@ -165,7 +166,7 @@ class MTUR:
         value = min(raw, float(np.log(transitions.n_transition)))
         n_free = float(np.sum(problem.variance / (problem.variance + self.ridge)))
         bias = sampling_bias(float(problem.mean @ theta), n_free, transitions.n_transition)
-        held_out, reason = _HeldOut(), "no held-out value: held_out is False"
+        held_out, reason = HeldOutRelation(), "no held-out value: held_out is False"
         if self.held_out:
             held_out, reason = self._held_out(family, transitions, seed)
         if np.isnan(bias):
@@ -189,40 +190,14 @@ class MTUR:
 
     def _held_out(
         self, family: Observable, transitions: Transitions, seed: int | np.random.SeedSequence
-    ) -> tuple[_HeldOut, str]:
+    ) -> tuple[HeldOutRelation, str]:
         """Evaluate the relation on the test part for a theta from the others, and say why there is no interval."""
         split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         theta = _direction(step_problem(family, train, self.ridge), validation)
         length = uncertainty.block_length(family.score(transitions, theta), len(transitions.row_start) - 1)
-        sums = _block_sums(family.score(test, theta), uncertainty.time_blocks(test, length))
-        return _evaluate(sums, self.n_draw, stream(seed, 1))
-
-
-@dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """The fields of the result that come from held-out transitions."""
-
-    entropy_production_held_out: float = np.nan
-    interval: tuple[float, float] = (np.nan, np.nan)
-    n_interval_block: int = 0
-    p_value: float = np.nan
-    n_test: int = 0
-
-
-def signed_relation(mean: np.ndarray | float, square: np.ndarray | float) -> np.ndarray:
-    """Return ln(1 + 2 mean^2 / variance) with the sign of the mean, from the means of an odd observable and its square.
-
-    The direction was chosen for a positive mean, so a negative one is evidence against it and must not count as more.
-
-    Examples
-    --------
-    >>> signed_relation(np.array([1.0, -1.0, 0.0]), 3.0).round(3)
-    array([ 0.693, -0.693,  0.   ])
-    """
-    mean = np.asarray(mean, dtype=float)
-    variance = np.maximum(square - mean**2, np.finfo(float).tiny)
-    return np.sign(mean) * np.log1p(2 * mean**2 / variance)
+        blocks = uncertainty.time_blocks(test, length)
+        return evaluate_relation(family.score(test, theta), blocks, self.n_draw, stream(seed, 1))
 
 
 def sampling_bias(precision: float, n_parameter: float, n_transition: int) -> float:
@@ -251,30 +226,6 @@ def _direction(problem: StepProblem, validation: Transitions) -> np.ndarray:
         return float(signed_relation(score.mean(), np.mean(score**2))), 1.0
 
     return best_step(problem, validate).theta
-
-
-def _block_sums(score: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Return numbers, sums and sums of squares of scores (transition,) over blocks of time, (3, block)."""
-    _, number = np.unique(block, return_inverse=True)
-    return np.stack([np.bincount(number, weight) for weight in (np.ones_like(score), score, score**2)])
-
-
-def _evaluate(sums: np.ndarray, n_draw: int, rng: np.random.Generator) -> tuple[_HeldOut, str]:
-    """Return the relation for sums over blocks (3, block), its interval and p-value, and why there is no interval."""
-    count, n_block = sums[0].sum(), sums.shape[1]
-    value = float(signed_relation(sums[1].sum() / count, sums[2].sum() / count))
-    interval, p_value, reason = (np.nan, np.nan), np.nan, "no interval: n_draw is 0"
-    if n_draw:
-        turned = rng.choice([-1.0, 1.0], (n_draw, n_block)) @ sums[1]
-        p_value = (1 + np.count_nonzero(turned >= sums[1].sum() * (1 - 1e-12))) / (1 + n_draw)
-        reason = f"no interval: {n_block} held-out blocks of independent time, {uncertainty.MIN_BLOCK} are needed"
-    if n_draw and n_block >= uncertainty.MIN_BLOCK:
-        draws = rng.multinomial(n_block, np.full(n_block, 1 / n_block), n_draw) @ sums.T
-        interval = uncertainty.percentile_interval(
-            signed_relation(draws[:, 1] / draws[:, 0], draws[:, 2] / draws[:, 0])
-        )
-        reason = ""
-    return _HeldOut(value, interval, n_block, float(p_value), int(count)), reason
 
 
 def _doubts(raw: float, value: float, bias: float) -> frozenset[str]:
