@@ -70,6 +70,7 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "headline": headline(summary),
         "is_entropy_production": any(name in dataset for name in report_tables.FIRST),
         "has_null": "surrogate" in dataset.dims,
+        "told": _told(dataset),
         "figures": [_figure(name, figure) for name, figure in reduced.figures.items()],
         "points": report_tables.points(summary),
         "differences": report_tables.differences(summary),
@@ -80,6 +81,17 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "runs": [(run, list(flat(facts))) for run, facts in reversed(runs.items())],
         "config": _config(run_folder, dataset),
     }
+
+
+def _told(dataset: xr.Dataset) -> set[str]:
+    """Return what the page must explain: methods beside the usual one, folds, a lag, and what was stored on request."""
+    config = json.loads(dataset.attrs.get("config", "{}"))
+    options = config.get("estimator", {})
+    labels = {name: config.get("axes", {}).get(name, [options.get(name)]) for name in ("method", "cross_fit", "lag")}
+    told = {str(name) for name in labels["method"]} & {"mtur", "newton_step"}
+    told |= {"cross_fit"} if any(labels["cross_fit"]) else set()
+    told |= {"lag"} if any((lag or 1) > 1 for lag in labels["lag"]) else set()
+    return told | {name for name in ("contribution", "order_increment", "score") if name in dataset}
 
 
 def headline(summary: xr.Dataset) -> list[str]:
@@ -101,7 +113,7 @@ def headline(summary: xr.Dataset) -> list[str]:
         if known.size:
             n_unit = line["n_unit"].values[known] if "n_unit" in line else line["size"].values[known]
             at = line.isel(size=int(known[np.argmax(n_unit)]))
-            labels = ", ".join(str(line[dim].values).replace("_", " ") for dim in dims) or "all"
+            labels = ", ".join(_label(line, str(dim)) for dim in dims) or "all"
             said.append(f"{labels}: {_value(at, name)} at N = {report_tables.number(n_unit.max())}")
     return said
 
@@ -123,6 +135,12 @@ def flat(facts: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
             yield f"{path}{key}", " ".join(map(str, value))
         else:
             yield f"{path}{key}", str(value)
+
+
+def _label(line: xr.Dataset, dim: str) -> str:
+    """Write a label as a reader understands it: numbers with the name of their axis."""
+    label = line[dim].values.item()
+    return (label if isinstance(label, str) else f"{dim} {label:g}").replace("_", " ")
 
 
 def _value(at: xr.Dataset, name: str) -> str:

@@ -1,5 +1,6 @@
 """Figures: Datasets and arrays in, matplotlib Figures out; nothing is read or written."""
 
+from .against import against
 from .contributions import contributions, contributions_dataset
 from .coupling import coupling, coupling_matrix, coupling_order
 from .events import events
@@ -9,6 +10,7 @@ from .spin_model import spin_couplings, spin_model
 from .style import message
 
 __all__ = [
+    "against",
     "contributions",
     "contributions_dataset",
     "coupling",

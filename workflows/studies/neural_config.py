@@ -1,99 +1,21 @@
-"""Config of the study of neural recordings."""
+"""Config of the study of neural recordings, and what its keys must agree on."""
 
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from neq.estimators.splits import SPLITS
-from neq.spikes.selection import ORDERS, parse_comparison
-from neq.spikes.surrogates import SURROGATES
-from workflows.config import DataPath, RunConfig, Section
+from neq.estimators.order_features import MAX_UNIT
+from workflows.config import RunConfig, Section
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+from .neural_sections import Binning, Count, EstimatorConfig, FigureConfig, Recordings, SelectionConfig
 
-
-class Recordings(Section):
-    """Where the sessions are."""
-
-    kind: Literal["arrays", "nwb", "phy", "allen", "synthetic"] | None = None
-    """Format of the source; null: found by content."""
-    path: DataPath | list[DataPath] | dict[str, DataPath] | None = None
-    """A file, a pattern, a list of them, or session: file. Looked for in $NEQ_DATA, then beside the config."""
-    sessions: list[str] | None = None
-    """Names of synthetic sessions, or which of the found sessions to take; null: all."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the reader."""
-
-    @model_validator(mode="after")
-    def _something_to_read(self) -> Self:
-        if self.kind == "synthetic":
-            if not self.sessions or self.path is not None:
-                raise ValueError("a synthetic recording needs sessions (a list of names) and no path")
-        elif self.path is None:
-            raise ValueError("expected a path: a file, a pattern, a list of them, or a mapping session: file")
-        if self.sessions is not None and len(set(self.sessions)) < len(self.sessions):
-            raise ValueError("a session is named twice; name each once")
-        return self
-
-
-class Binning(Section):
-    """How spike times become boolean bins."""
-
-    bin_size: Positive = 0.01
-    """Width of a bin (s)."""
-
-
-class SelectionConfig(Section):
-    """Which units may be drawn."""
-
-    area: str = "*"
-    """Shell pattern for the name of the area, such as "V*"."""
-    minimum_activity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Least share of bins with a spike, averaged over the conditions of the session."""
-    quality: dict[str, str] = Field(default_factory=dict)
-    """Column of the unit table: condition, such as snr: "> 1"."""
-    order: Literal[ORDERS] = "random"  # type: ignore[valid-type]
-    """random, most_active, least_active, or rate_matched (random among units as active in every condition)."""
-    rate_tolerance: Annotated[float, Field(gt=1)] = 1.25
-    """Factor within which rate_matched asks the activity of a unit to agree between conditions."""
-
-    @field_validator("quality")
-    @classmethod
-    def _comparisons(cls, quality: dict[str, str]) -> dict[str, str]:
-        for condition in quality.values():
-            parse_comparison(condition)
-        return quality
-
-
-class EstimatorConfig(Section):
-    """What is estimated from the transitions of a draw."""
-
-    observable: Literal["antisymmetric", "flow"] = "antisymmetric"
-    """Observable of a transition."""
-    split: Literal[SPLITS] = "blocked"  # type: ignore[valid-type]
-    """blocked: parts are stretches of time. shuffled: single transitions at random, the published rule."""
-    lag: Count = 1
-    """Bins between the earlier and the later one."""
-    surrogate: Literal[SURROGATES] = "none"  # type: ignore[valid-type]
-    """none, or a null whose entropy production is zero: time_reversal, block_reversal."""
-    n_draw: Annotated[int, Field(ge=0)] = 999
-    """Bootstrap resamples and random reversals behind the interval and the p-value."""
-
-
-class FigureConfig(Section):
-    """What is drawn; changes no number."""
-
-    value: Literal["entropy_production", "entropy_production_rate", "entropy_production_per_spike"] = (
-        "entropy_production_per_spike"
-    )
-    """Quantity of the scaling figure."""
-    coupling: dict[str, str | int | float] = Field(default_factory=dict)
-    """Labels of the cell whose couplings are drawn; what is left out: the first label, the largest size."""
+NO_AXIS = ("max_order",)
+"""Keys of a section of axes that cannot be one: the orders below the highest are stored beside it."""
 
 
 class NeuralRecordingsConfig(RunConfig):
@@ -111,11 +33,12 @@ class NeuralRecordingsConfig(RunConfig):
     estimator: EstimatorConfig = EstimatorConfig()
     axes: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Further axes: any key of estimator or binning, with its labels, such as surrogate: [none, time_reversal]."""
-    store: list[Literal["theta"]] = Field(default_factory=list)
-    """Big outputs to keep: theta, the couplings."""
+    store: list[Literal["theta", "contributions", "scores", "orders"]] = Field(default_factory=list)
+    """More to keep of every cell: theta, the couplings; contributions of pairs of units; scores, of every held-out
+    transition; orders, the share of each interaction order (fitted besides)."""
     figures: FigureConfig = FigureConfig()
 
-    @field_validator("conditions", "sizes")
+    @field_validator("conditions", "sizes", "store")
     @classmethod
     def _unique(cls, labels: list[Any]) -> list[Any]:
         if len(set(labels)) < len(labels):
@@ -135,34 +58,77 @@ class NeuralRecordingsConfig(RunConfig):
         return checked
 
     @model_validator(mode="after")
-    def _sessions_are_distinct_and_found(self, info: ValidationInfo) -> Self:
-        if not info.context:
-            # a config that comes back from a store: its files may be elsewhere by now, and are not needed
-            return self
+    def _keys_agree(self, info: ValidationInfo) -> Self:
+        found = [*self._coupling_problems(), *self._estimator_problems(), *self._store_problems()]
+        if info.context:
+            # elsewhere the config comes back from a store: its files may have moved by now, and are not needed
+            found = [*self._session_problems(), *found]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    def _session_problems(self) -> Iterator[str]:
         found = [name for name, _ in self._found()]
         twice = sorted({name for name in found if found.count(name) > 1})
         if twice:
-            raise ValueError(
+            yield (
                 f"recordings.path: two sources would be session {', '.join(twice)}; "
                 "give names, as in path: {a: FILE, b: FILE}"
             )
         absent = [name for name in self.recordings.sessions or [] if name not in found]
         if found and absent:
-            raise ValueError(
-                f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
-            )
-        return self
+            yield f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
 
-    @model_validator(mode="after")
-    def _coupling_is_on_the_axes(self) -> Self:
+    def _coupling_problems(self) -> Iterator[str]:
         known = ["session", "condition", *self.axes, "size", "repetition"]
         labels = {"condition": self.conditions, "size": [*self.sizes, 0], **self.axes}
         for name, label in self.figures.coupling.items():
             if name not in known:
-                raise ValueError(f"figures.coupling: {name} is no axis; these are: {', '.join(known)}")
-            if name in labels and label not in labels[name]:
-                raise ValueError(f"figures.coupling: {name} has no label {label}; it has {labels[name]}")
-        return self
+                yield f"figures.coupling: {name} is no axis; these are: {', '.join(known)}"
+            elif name in labels and label not in labels[name]:
+                yield f"figures.coupling: {name} has no label {label}; it has {labels[name]}"
+
+    def _estimator_problems(self) -> Iterator[str]:
+        folded = any(self.labels("cross_fit"))
+        if folded and "shuffled" in self.labels("split"):
+            yield "estimator.cross_fit: folds are stretches of time, so they need split blocked; found split shuffled"
+        others = [name for name in self.labels("method") if name != "maxent"]
+        if folded and others:
+            yield (
+                f"estimator.cross_fit: only method maxent is cross-fitted; found method {', '.join(others)}: "
+                "leave cross_fit out, or give maxent a config of its own"
+            )
+
+        if "mtur" in self.labels("method") and "flow" in self.labels("observable"):
+            yield (
+                "estimator.method: mtur holds for observables that change sign with the direction of time, which flow "
+                "does not; leave one of them out"
+            )
+
+    def _store_problems(self) -> Iterator[str]:
+        methods = self.labels("method")
+        for name in ("contributions", "scores"):
+            if name in self.store and set(methods) == {"mtur"}:
+                yield f"store: {name} are parts of an objective J, which method mtur does not have; leave them out"
+        if "orders" in self.store:
+            yield from self._order_problems(methods)
+        if self.figures.events and "scores" not in self.store:
+            yield "figures.events: an average around events is one of scores; add scores to store"
+
+    def _order_problems(self, methods: list[Any]) -> Iterator[str]:
+        highest = self.estimator.max_order
+        if "maxent" not in methods:
+            yield f"store: orders are fitted by method maxent; found method {', '.join(methods)}"
+        few = [size for size in self.sizes if size != "all" and size < highest]
+        many = [size for size in self.sizes if size != "all" and size > MAX_UNIT and highest > 2]
+        if few:
+            yield f"estimator.max_order: order {highest} needs {highest} units or more; found sizes {few}"
+        if many:
+            yield f"estimator.max_order: order 3 is for at most {MAX_UNIT} units; found sizes {many}, take max_order 2"
+
+    def labels(self, name: str) -> list[Any]:
+        """Return the labels of a key of ``estimator``: those of its axis, or its one value."""
+        return self.axes.get(name) or [getattr(self.estimator, name)]
 
     def session_paths(self) -> list[tuple[str, str | None]]:
         """Return name and path of every session, in the order of the config."""
@@ -189,10 +155,10 @@ def axis_section(name: str) -> type[Section]:
         No section has it, or its values are no labels.
     """
     sections: tuple[type[Section], ...] = (EstimatorConfig, Binning)
-    for section in sections:
-        if name in section.model_fields:
-            return section
-    known = ", ".join(key for section in sections for key in section.model_fields)
+    possible = {key: section for section in sections for key in section.model_fields if key not in NO_AXIS}
+    if name in possible:
+        return possible[name]
+    known = ", ".join(possible)
     raise ValueError(f"{name} cannot be an axis; these can: {known}")
 
 

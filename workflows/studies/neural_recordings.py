@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from neq import figures, seeds
+from neq import seeds
 from neq.errors import RecordingError
-from neq.estimators.maxent import MaxEnt, MaxEntResult
 from neq.observables import observable_named
 from neq.readers import read_recording
 from neq.spikes.selection import draw_units
 from neq.spikes.surrogates import surrogate
 from neq.summary import summarise
-from neq.variables import quality_bits
 from workflows import ingest
 
+from . import neural_compute, neural_figures
 from .base import Axis, Cell, Output, Prepared, Source, Study
-from .neural_config import Binning, NeuralRecordingsConfig, axis_section
-from .neural_outputs import COUPLING_OUTPUTS, OUTPUTS
+from .neural_config import NeuralRecordingsConfig, axis_section
+from .neural_outputs import outputs
+from .neural_sections import Binning
 from .population import Population, open_population
 
 ALL = 0
@@ -36,7 +35,7 @@ class NeuralRecordings(Study):
     """Session x condition x (further axes) x size x repetition."""
 
     name = "neural_recordings"
-    version = 1
+    version = 2
     Config = NeuralRecordingsConfig
     config: NeuralRecordingsConfig
 
@@ -58,17 +57,19 @@ class NeuralRecordings(Study):
         )
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the values of a cell; the couplings and the drawn areas on request."""
-        return (*OUTPUTS, *COUPLING_OUTPUTS) if "theta" in self.config.store else OUTPUTS
+        """Return the values of a cell, those of its folds where it has some, and what is stored on request."""
+        return outputs(self.config.store, cross_fitted=any(self.config.labels("cross_fit")))
 
     def settings(self) -> dict[str, Any]:
-        """Return what can change a number: root seed, selection, binning, estimator and its version."""
+        """Return what can change a number: root seed, selection, binning, estimators and their versions."""
         config = self.config
         scalars = {
             name: {key: value for key, value in section.model_dump().items() if key not in config.axes}
             for name, section in (("binning", config.binning), ("estimator", config.estimator))
         }
-        versions = {"maxent": MaxEnt.version}
+        # an axis may grow by any of the methods
+        methods = neural_compute.METHODS if "method" in config.axes else [config.estimator.method]
+        versions = neural_compute.versions(methods)
         return {"seed": config.seed, "selection": config.selection.model_dump(), "versions": versions, **scalars}
 
     def sources(self) -> tuple[Source, ...]:
@@ -110,13 +111,23 @@ class NeuralRecordings(Study):
             )
 
     def dimensions(self, prepared: Sequence[Prepared]) -> dict[str, int]:
-        """Return the largest number of units that is drawn, and of observables."""
+        """Return the largest numbers of drawn units, observables, folds, orders, transitions and events."""
+        config = self.config
         available = max((int(one.facts.get("n_unit", 0)) for one in prepared), default=0)
-        asked = [available if size == "all" else size for size in self.config.sizes]
+        asked = [available if size == "all" else size for size in config.sizes]
         drawn = max(1, min(max(asked), available))
-        observables = self.config.axes.get("observable", [self.config.estimator.observable])
-        pair = max(observable_named(name).n_parameter(drawn) for name in observables)
-        return {"drawn": drawn, "pair": max(1, pair)}
+        pair = max(observable_named(name).n_parameter(drawn) for name in config.labels("observable"))
+        n_bin = [count for one in prepared for count in one.facts.get("conditions", {}).values()]
+        # every trial and every epoch begins a segment; a segment may begin one of each condition
+        n_event = [one.facts.get("n_segment", 0) * (1 + len(one.facts.get("conditions", {}))) for one in prepared]
+        return {
+            "drawn": drawn,
+            "pair": max(1, pair),
+            "fold": max(1, *config.labels("cross_fit")),
+            "order": config.estimator.max_order,
+            "transition": max([2, *n_bin]) - 1,
+            "event": max([1, *n_event]),
+        }
 
     def open_inputs(self, cell: Cell, prepared: Prepared | None, run_folder: Path) -> Any:
         """Open the eligible units of the cell's session and condition."""
@@ -135,56 +146,35 @@ class NeuralRecordings(Study):
         transitions = population.transitions.select_units(drawn)
         null = options["surrogate"]
         turned = surrogate(transitions, null, seeds.generator(self.config.seed, **labels, surrogate=null))
-        estimator = MaxEnt(
-            observable=options["observable"],
-            split=options["split"],
-            n_draw=options["n_draw"],
-            # Sufficiency is a property of the size, not of the draw: one repetition shows it.
-            half=cell["repetition"] == 0,
-        )
-        result = estimator.fit(turned, seed=seeds.seed_sequence(self.config.seed, **labels, role="split"))
-        values = _values(result, transitions.lag, population.bin_size)
-        values |= {"drawn_unit": population.unit[drawn], "drawn_area": population.area[drawn], "theta": result.theta}
+        seed = seeds.seed_sequence(self.config.seed, **labels, role="split")
+        # Sufficiency is a property of the size, not of the draw: one repetition shows it.
+        half = cell["repetition"] == 0
+        values = neural_compute.estimate(turned, population, options, self.config.store, seed, half=half)
+        values |= {"drawn_unit": population.unit[drawn], "drawn_area": population.area[drawn]}
         if null == "none" and _describes(exact, len(drawn), transitions.lag, population.bin_size):
             values |= {f"exact_{name}": exact[name] for name in _EXACT}
         wanted = ["quality", *(output.name for output in self.outputs())]
         return {name: values[name] for name in wanted if name in values}
 
     def cost(self, cell: Cell, facts: Mapping[str, Any]) -> float:
-        """Return transitions times pairs of units."""
+        """Return transitions times pairs of units, for every fit."""
         n_unit = facts.get("n_unit", 100)
         drawn = min(int(cell["size"]) or n_unit, n_unit)
-        return float(facts.get("n_bin", 1)) * (1.0 + 0.01 * drawn**2)
+        options = self._estimator(cell)
+        fits = neural_compute.n_fit(options, drawn, "orders" in self.config.store)
+        return float(facts.get("n_bin", 1)) * (1.0 + 0.01 * drawn**2) * fits
 
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return means over repetitions, then over sessions; conditions in the order of the config."""
         return summarise(self._ordered(dataset))
 
     def figures(self, dataset: xr.Dataset, summary: xr.Dataset) -> dict[str, Figure]:
-        """Draw the scaling figure, and the couplings where they were stored."""
-        dataset, value = self._ordered(dataset), self.config.figures.value
-        drawn = {"scaling": figures.scaling(dataset, value, truth=_truth(dataset, value))}
-        if "theta" in dataset:
-            drawn["coupling"] = self._coupling(dataset)
-        return drawn
+        """Draw the scaling figure, one for each axis of numbers, and what was stored on request."""
+        return neural_figures.draw(self._ordered(dataset), summary, self.config)
 
     def _ordered(self, dataset: xr.Dataset) -> xr.Dataset:
         named = [name for name in self.config.conditions if name in dataset["condition"]]
         return dataset.sel(condition=named)
-
-    def _coupling(self, dataset: xr.Dataset) -> Figure:
-        chosen = {dim: 0 for dim in dataset["status"].dims} | {"size": -1}
-        named = {name: ALL if label == "all" else label for name, label in self.config.figures.coupling.items()}
-        absent = [f"{name} {label}" for name, label in named.items() if label not in dataset[name].values.tolist()]
-        if absent:
-            return figures.message("coupling", f"no couplings: the store has no {', '.join(absent)}")
-        cell = dataset.isel({dim: position for dim, position in chosen.items() if dim not in named}).sel(named)
-        if str(cell["status"].values) != "ok":
-            return figures.message("coupling", f"no couplings: this cell is {cell['status'].values}")
-        n_unit = int(cell["n_unit"])
-        title = ", ".join(f"{cell[name].values}" for name in ("session", "condition")) + f", N = {n_unit}"
-        observable = str(cell["observable"].values) if "observable" in cell.coords else self.config.estimator.observable
-        return figures.coupling(cell["theta"], cell["drawn_area"].values[:n_unit], observable, title=title)
 
     def _estimator(self, cell: Cell) -> dict[str, Any]:
         """Return the estimator's options with the cell's labels in place."""
@@ -207,8 +197,18 @@ class NeuralRecordings(Study):
 _EXACT = ("entropy_production", "entropy_production_per_spike")
 
 
+_AXES = {
+    "lag": ("1", "bins between the two of a transition"),
+    "cross_fit": ("1", "folds; 0 stands for a single split"),
+    "bin_size": ("s", "width of a bin"),
+}
+"""Units and description of axes of numbers."""
+
+
 def _axis(name: str, labels: Sequence[Any]) -> Axis:
-    return Axis(name, tuple(labels), "ingest" if axis_section(name) is Binning else "estimator")
+    stage: Literal["ingest", "estimator"] = "ingest" if axis_section(name) is Binning else "estimator"
+    units, long_name = _AXES.get(name, ("", ""))
+    return Axis(name, tuple(labels), stage, units, long_name)
 
 
 def _describes(exact: Mapping[str, Any], n_unit: int, lag: int, bin_size: float) -> bool:
@@ -216,32 +216,3 @@ def _describes(exact: Mapping[str, Any], n_unit: int, lag: int, bin_size: float)
     if not exact or n_unit != exact["n_unit"] or lag != 1:
         return False
     return bool(np.isclose(bin_size, exact["bin_size"], rtol=1e-9))
-
-
-def _values(result: MaxEntResult, lag: int, bin_size: float) -> dict[str, Any]:
-    """Return the scalar values of one fit; per second and per spike count ``lag`` bins from one bin to the other."""
-    fields = asdict(result)
-    low, high = fields.pop("interval")
-    value, spikes = result.entropy_production, lag * result.spikes_per_bin
-    return fields | {
-        "entropy_production_rate": value / (lag * bin_size),
-        "entropy_production_per_spike": value / spikes if spikes > 0 else np.nan,
-        "interval_low": low,
-        "interval_high": high,
-        "n_parameter": len(result.theta),
-        "quality": quality_bits(result.quality),
-    }
-
-
-def _truth(dataset: xr.Dataset, value: str) -> xr.Dataset | None:
-    """Return the exact values where the drawn units are the whole network, None where no cell has one."""
-    name = f"exact_{value}"
-    if name not in dataset or not bool(np.isfinite(dataset[name]).any()):
-        return None
-    # one line in every panel would be drawn where it is not the truth
-    if any(dataset.sizes.get(axis, 1) > 1 for axis in ("lag", "bin_size")):
-        return None
-    others = [dim for dim in dataset[name].dims if dim not in ("session", "condition")]
-    exact = dataset[name].max(others)
-    whole = dataset["n_unit"].where(np.isfinite(dataset[name])).max()
-    return xr.Dataset({name: exact}, attrs={"truth_size": float(whole)})

@@ -31,6 +31,11 @@ class Population:
         Ids, areas, and share of bins with a spike averaged over conditions (unit,).
     bin_size
         Width of a bin (s).
+    time, segment
+        Left edge (s) and segment of each bin of the condition (bin,).
+    event_time, event_name
+        Left edge of the bin (s) in which a trial or an epoch of a condition begins, and "trial" or that condition's
+        name (event,).
     """
 
     transitions: Transitions
@@ -38,6 +43,10 @@ class Population:
     area: np.ndarray
     activity: np.ndarray
     bin_size: float
+    time: np.ndarray
+    segment: np.ndarray
+    event_time: np.ndarray
+    event_name: np.ndarray
 
 
 @functools.lru_cache(maxsize=4)
@@ -72,13 +81,35 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     # Bins of another condition between two of this one are a gap even where the segment number is the same.
     border = (np.diff(segment) != 0) | (np.diff(bins) > 1)
     run = np.concatenate([[0], np.cumsum(border)])
+    events = _events(spikes, bins, names)
     return Population(
         Transitions.from_spikes(array, run, lag),
         spikes["unit"].values[eligible],
         spikes["area"].values[eligible].astype(object),
         activity.mean(axis=0)[eligible],
         float(spikes.attrs["bin_size"]),
+        spikes["time"].values[bins],
+        segment,
+        *events,
     )
+
+
+def _events(spikes: xr.Dataset, bins: np.ndarray, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and names of the trials and epochs that begin in these bins, in the order of time."""
+    time, trial = spikes["time"].values, spikes["trial"].values
+    mask = spikes["condition_mask"].values
+    apart = np.diff(time) > 1.5 * float(spikes.attrs["bin_size"])
+    another = np.concatenate([[True], apart | (np.diff(trial) != 0)])
+    begins = {"trial": another & (trial >= 0)}
+    # the border of another condition's epoch inside one of its own does not begin it anew
+    begins |= {name: held & (another | ~np.roll(held, 1)) for name, held in zip(names, mask, strict=True)}
+    starts = {name: bins[starting[bins]] for name, starting in begins.items()}
+    # one trial an epoch: the trials have said it
+    kept = {name: at for name, at in starts.items() if name == "trial" or not np.array_equal(at, starts["trial"])}
+    when = np.concatenate([time[at] for at in kept.values()])
+    what = np.concatenate([np.full(len(at), name, dtype=object) for name, at in kept.items()])
+    order = np.argsort(when, kind="stable")
+    return when[order], what[order]
 
 
 def _load(spikes: xr.DataArray, bins: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from workflows import config as configs
 from workflows.commands import pipeline
 from workflows.studies import neural_recordings, study_class
 from workflows.studies.neural_config import axis_section, expand
-from workflows.studies.neural_recordings import _truth
+from workflows.studies.neural_figures import truth
 
 BASE = """
 recordings: {kind: synthetic, sessions: [a, b], options: {n_unit: 12, duration: 60}}
@@ -84,7 +84,7 @@ def test_compute__is_the_estimate_of_the_drawn_units(run, spikes):
 
 def test_compute__lag_enters_the_rate_and_the_value_per_spike(tmp_path):
     # units that fire in turn have a direction three bins apart too
-    spikes = np.tile(np.eye(5, dtype=bool), (400, 1)) ^ (np.random.default_rng(0).random((2000, 5)) < 0.1)
+    spikes = np.tile(np.eye(5, dtype=bool), (800, 1)) ^ (np.random.default_rng(0).random((4000, 5)) < 0.2)
     np.savez(tmp_path / "x.npz", S=spikes, bin_size=0.01)
     text = f"recordings: {{path: {tmp_path / 'x.npz'}}}\nsizes: [all]\nestimator: {{lag: 3}}"
     study = make(tmp_path, text=text)
@@ -269,7 +269,7 @@ def test_settings__hold_what_changes_a_number_and_nothing_else(tmp_path):
 def test_settings__hold_the_version_of_the_estimator(tmp_path, monkeypatch):
     study = make(tmp_path)
     before = study.settings()
-    assert before["versions"] == {"maxent": neq.MaxEnt.version}
+    assert before["versions"] == {"maxent": neq.MaxEnt.version, "orders": neq.OrderDecomposition.version}
     monkeypatch.setattr(neq.MaxEnt, "version", neq.MaxEnt.version + 1)
     assert study.settings() != before
 
@@ -287,7 +287,7 @@ def test_sources__one_per_session_and_bin_size(tmp_path):
     [
         ("sizes=[1]", "sizes"),
         ("sizes=[4, 4]", "a label stands twice"),
-        ("axes.lags=[1]", "lags cannot be an axis; these can: observable, split, lag"),
+        ("axes.lags=[1]", "lags cannot be an axis; these can: method, observable, split, cross_fit, lag"),
         ("axes.lag=[1, 1]", "a label stands twice"),
         ("axes.lag=['1', 1.0]", "a label stands twice"),
         ("figures.coupling={cond: weak}", "cond is no axis; these are: session, condition, size, repetition"),
@@ -445,9 +445,9 @@ def test_figures__no_exact_value_where_only_subsets_were_drawn(small):
     figure = draw(folder, dataset.sel(size=[3]))["scaling"]
     assert legend(figure)[:2] == ["weak", "driven"]
     assert "exact, whole network" not in legend(figure)
-    assert _truth(dataset.sel(size=[3]), "entropy_production") is None
-    assert _truth(dataset, "entropy_production_rate") is None
-    assert _truth(dataset, "entropy_production").attrs["truth_size"] == 8
+    assert truth(dataset.sel(size=[3]), "entropy_production") is None
+    assert truth(dataset, "entropy_production_rate") is None
+    assert truth(dataset, "entropy_production").attrs["truth_size"] == 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""A value against an axis of numbers, such as the lag, one line per condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..errors import NeqError
+from . import legends, style
+from .lines import Series, along, draw_series
+
+N_PANEL = 4
+"""Most panels side by side, one for each label of a further axis of text."""
+INSIDE = ("condition", "surrogate", "size")
+"""Axes of a summary that are not panels."""
+
+
+@style.styled
+def against(summary: xr.Dataset, axis: str = "lag", value: str = "entropy_production_rate") -> Figure:
+    """Draw a value against the labels of a numeric axis, at the largest number of units.
+
+    Parameters
+    ----------
+    summary
+        As :func:`neq.summary.summarise` returns it. Labels of ``surrogate`` other than ``none`` are drawn grey; further
+        axes have a panel for each label.
+    axis
+        The axis, with numbers as labels.
+    value
+        What to draw.
+
+    Returns
+    -------
+    Figure
+        Its label is the caption. Marks are those of :func:`~neq.figures.scaling.scaling`.
+
+    Examples
+    --------
+    >>> dims = ("session", "condition", "lag", "size", "repetition")
+    >>> cells = np.array([3.0, 5.0, 2.0, 4.0]).reshape(1, 1, 2, 1, 2)
+    >>> run = xr.Dataset({"entropy_production": (dims, cells), "status": (dims, np.full(cells.shape, "ok"))})
+    >>> from neq.summary import summarise
+    >>> summary = summarise(run.assign_coords(lag=[1, 2], size=[10]))
+    >>> against(summary, "lag", "entropy_production").axes[0].lines[1].get_ydata().tolist()
+    [4.0, 3.0]
+    """
+    missing = [name for name in (value, axis) if name not in summary.variables]
+    if missing or axis not in summary[value].dims:
+        raise NeqError(f"cannot draw {value} against {axis}: expected both in the summary, {axis} as an axis of it")
+    point = summary.isel(size=int(np.argmax(_sizes(summary)))) if "size" in summary.dims else summary
+    if not bool(np.isfinite(point[value]).any()):
+        return style.message(axis, f"nothing to draw yet: {legends.completeness(point)}")
+    panels = _panels(point, axis, value)
+    width = style.COLUMN if len(panels) == 1 else style.PAGE
+    figure = Figure(figsize=(width, 2.7), layout="constrained")
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0].tolist()
+    drawn: list[Series] = []
+    for axes, (title, panel) in zip(row, panels, strict=True):
+        drawn += _draw(axes, panel, axis, value)
+        axes.set_title(title)
+    _dress(row, point, axis, value)
+    legends.add(figure, [row], point, False)
+    at = f" At N = {np.nanmax(point['n_unit'].values):g}." if "n_unit" in point else ""
+    style.caption(figure, legends.scaling_caption(point, value, drawn, False) + at)
+    return figure
+
+
+def _sizes(summary: xr.Dataset) -> np.ndarray:
+    """Return the largest number of units at each size (size,); -1 where no cell has a value."""
+    if "n_unit" not in summary:
+        return np.asarray(summary["size"].values, dtype=float)
+    others = [dim for dim in summary["n_unit"].dims if dim != "size"]
+    largest: np.ndarray = summary["n_unit"].max(others).fillna(-1.0).values
+    return largest
+
+
+def _panels(point: xr.Dataset, axis: str, value: str) -> list[tuple[str, xr.Dataset]]:
+    """Return title and part of each panel."""
+    extra = [str(dim) for dim in point[value].dims if dim not in (*INSIDE, axis)]
+    if not extra:
+        return [("", point)]
+    stacked = point.stack(panel=extra)
+    found = []
+    for k in range(min(N_PANEL, stacked.sizes["panel"])):
+        labels = [stacked[dim].values[k] for dim in extra]
+        words = [
+            label if isinstance(label, str) else f"{dim} {label:g}" for dim, label in zip(extra, labels, strict=True)
+        ]
+        chosen = dict(zip(extra, labels, strict=True))
+        found.append(("\n".join(words).replace("_", " "), point.sel(chosen)))
+    return found
+
+
+def _draw(axes: Axes, panel: xr.Dataset, axis: str, value: str) -> list[Series]:
+    """Draw the lines of one panel: every condition in its colour, its nulls grey."""
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+    drawn = []
+    for i, (condition, mine) in enumerate(along(panel, "condition")):
+        n_null = 0
+        for surrogate, line in along(mine, "surrogate"):
+            look: dict[str, Any] = {"color": style.colour(i), "marker": style.marker(i), "linestyle": "-", "zorder": 3}
+            if surrogate not in ("none", ""):
+                look |= {"color": style.GREY, "linestyle": style.null_line(n_null), "zorder": 2}
+                n_null += 1
+            drawn.append(Series.of(_as_sizes(line, axis), value))
+            draw_series(axes, drawn[-1], look, f"{condition}:{surrogate}")
+    return drawn
+
+
+def _as_sizes(line: xr.Dataset, axis: str) -> xr.Dataset:
+    """Return a line with the labels of its axis where a series looks for numbers of units."""
+    bare = line.drop_vars(["size", "size_label", "n_unit"], errors="ignore")
+    return bare.rename({axis: "size"})
+
+
+def _dress(row: list[Axes], point: xr.Dataset, axis: str, value: str) -> None:
+    attrs = point[value].attrs
+    what = str(attrs.get("long_name", value)).replace("_", " ")
+    units = f" ({attrs['units']})" if attrs.get("units", "1") not in ("", "1") else ""
+    row[0].set_ylabel(style.wrapped(f"{what[:1].upper()}{what[1:]}{units}", 26))
+    labels = np.asarray(point[axis].values, dtype=float)
+    own = {"lag": "Lag (bins)", "bin_size": "Bin size (s)"}
+    for axes in row:
+        axes.set_xlabel(own.get(axis, axis.replace("_", " ").capitalize()))
+        if labels.min() > 0 and labels.max() > 4 * labels.min():
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.set_xticks(labels, [f"{label:g}" for label in labels])
