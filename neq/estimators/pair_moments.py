@@ -178,8 +178,8 @@ def checked(sums: PairSums, where: str) -> PairMoments:
     both = np.block([[moments.covariance, moments.lagged.T], [moments.lagged, moments.covariance]])
     if _dependent(both).size:
         raise EstimationError(
-            f"later samples follow from earlier ones without noise {where}, so entropy production has no finite value; "
-            "choose another lag or data with noise"
+            f"later samples follow from earlier ones without noise {where}, {sums.n_transition} pairs, so entropy "
+            "production has no finite value; choose another lag, or more or noisier samples"
         )
     return moments
 

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neq import MTUR, Transitions
+from neq.errors import EstimationError
+from neq.estimators.mtur import sampling_bias
+from neq.estimators.scalar_relation import evaluate_relation, signed_relation
+from neq.models.kinetic_ising import KineticIsing
+
+
+def ring(n_unit=5, strength=2.0):
+    """Return a network in which each unit excites the next: irreversible, and enumerable."""
+    coupling = np.zeros((n_unit, n_unit))
+    coupling[np.arange(1, n_unit + 1) % n_unit, np.arange(n_unit)] = strength
+    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -2.0))
+
+
+def noise(n_bin, n_unit, rate, seed):
+    return Transitions.from_spikes(np.random.default_rng(seed).random((n_bin, n_unit)) < rate)
+
+
+def dense_relation(spikes, ridge):
+    """Return ln(1 + 2 m' K^-1 m), K being made."""
+    spins = 2.0 * spikes - 1
+    pair = np.einsum("ti,tj->tij", spins[1:], spins[:-1])
+    g = (pair - pair.swapaxes(1, 2))[:, *np.triu_indices(spikes.shape[1], 1)]
+    covariance = np.cov(g.T, bias=True).reshape(g.shape[1], -1) + ridge * np.eye(g.shape[1])
+    theta = np.linalg.solve(covariance, g.mean(axis=0))
+    return np.log1p(2 * g.mean(axis=0) @ theta), theta
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    n_unit=st.integers(2, 8),
+    rate=st.sampled_from([0.05, 0.5]),
+    ridge=st.sampled_from([1e-4, 1e-2]),
+)
+def test_fit__is_the_dense_formula(seed, n_unit, rate, ridge):
+    spikes = np.random.default_rng(seed).random((400, n_unit)) < rate
+    result = MTUR(ridge=ridge).fit(Transitions.from_spikes(spikes))
+    value, theta = dense_relation(spikes, ridge)
+    assert result.entropy_production == pytest.approx(value, abs=1e-8)
+    np.testing.assert_allclose(result.theta, theta, atol=1e-6 * np.abs(theta).max())
+    assert result.converged
+
+
+def test_fit__is_a_bound_on_the_exact_entropy_production():
+    exact = ring().entropy_production()
+    result = MTUR(held_out=True).fit(Transitions.from_spikes(ring().simulate(60_000, seed=0)), seed=0)
+    assert 0.3 * exact < result.entropy_production < exact
+    low, high = result.interval
+    assert low < result.entropy_production_held_out < high
+    assert low < result.entropy_production < high
+    assert result.p_value == 0.001
+    assert result.quality == set()
+    assert result.reason == ""
+
+
+def test_fit__bias_is_what_noise_gives():
+    results = [MTUR().fit(noise(2000, 15, 0.2, seed)) for seed in range(20)]
+    value = np.mean([result.entropy_production for result in results])
+    assert value > 0.09
+    assert np.mean([result.bias for result in results]) == pytest.approx(value, rel=0.1)
+    assert all(result.quality == {"data_limited"} for result in results)
+
+
+def test_fit__held_out_value_of_noise_is_centred_on_nothing():
+    values = [
+        MTUR(held_out=True, n_draw=0).fit(noise(2000, 10, 0.2, seed), seed).entropy_production_held_out
+        for seed in range(40)
+    ]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(40)
+    assert min(values) < 0 < max(values)
+
+
+def test_sampling_bias__of_gaussian_vectors():
+    rng = np.random.default_rng(0)
+    n, p, effect = 200, 20, 0.3
+    found, corrected = [], []
+    for _ in range(300):
+        g = rng.normal(size=(n, p))
+        g[:, 0] += effect
+        precision = g.mean(axis=0) @ np.linalg.solve(np.cov(g.T, bias=True), g.mean(axis=0))
+        found.append(np.log1p(2 * precision))
+        corrected.append(found[-1] - sampling_bias(precision, p, n))
+    truth = np.log1p(2 * effect**2)
+    assert np.mean(found) > truth + 0.1
+    assert np.mean(corrected) == pytest.approx(truth, abs=0.02)
+
+
+def test_sampling_bias__unknown_where_parameters_are_not_fewer_than_transitions():
+    assert np.isnan(sampling_bias(1.0, 100, 102))
+    result = MTUR().fit(noise(100, 20, 0.3, seed=0))
+    assert np.isnan(result.bias)
+    assert "no bias" in result.reason
+    assert "data_limited" in result.quality
+
+
+def test_signed_relation__closed_form_of_a_scalar():
+    f = np.array([1.0, 1.0, 1.0, -1.0])
+    value = signed_relation(f.mean(), np.mean(f**2))
+    assert value == pytest.approx(np.log(1 + 2 * 0.25 / 0.75))
+    assert signed_relation(-f.mean(), np.mean(f**2)) == -value
+
+
+def test_evaluate_relation__p_values_of_symmetric_scores_are_uniform():
+    rng = np.random.default_rng(0)
+    block = np.arange(400) // 10
+    p = np.array([evaluate_relation(rng.normal(size=400), block, 99, rng)[0].p_value for _ in range(300)])
+    assert np.mean(p <= 0.05) < 0.1
+    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+
+
+def test_evaluate_relation__interval_covers_the_truth():
+    rng = np.random.default_rng(1)
+    truth = np.log(1 + 2 * 0.25)
+    block = np.arange(2000) // 10
+    found = [evaluate_relation(rng.normal(0.5, 1.0, 2000), block, 199, rng)[0].interval for _ in range(100)]
+    assert np.mean([low <= truth <= high for low, high in found]) > 0.88
+
+
+def test_evaluate_relation__too_few_blocks_give_no_interval_but_a_reason():
+    found, reason = evaluate_relation(np.ones(10), np.arange(10), 99, np.random.default_rng(0))
+    assert np.isnan(found.interval).all()
+    assert "20 are needed" in reason
+
+
+def test_fit__certain_currents_are_capped():
+    # units in turn, for ever: the current has no variance but that of the ridge
+    result = MTUR(ridge=1e-8).fit(Transitions.from_spikes(np.tile(np.eye(3, dtype=bool), (30, 1))))
+    assert result.entropy_production == np.log(89)
+    assert result.entropy_production_uncapped > np.log(89)
+    assert "capped" in result.quality
+
+
+def test_fit__reversal_changes_nothing_but_the_sign_of_theta():
+    spikes = ring().simulate(5000, seed=0)
+    forward, backward = (MTUR().fit(Transitions.from_spikes(array)) for array in (spikes, spikes[::-1]))
+    assert forward.entropy_production == pytest.approx(backward.entropy_production, abs=1e-8)
+    np.testing.assert_allclose(forward.theta, -backward.theta, atol=1e-5)
+
+
+def test_fit__duplicate_and_constant_units_do_no_harm():
+    spikes = ring().simulate(20_000, seed=0)
+    more = np.hstack([spikes, spikes[:, :1], np.zeros((len(spikes), 1), bool)])
+    one, other = (MTUR().fit(Transitions.from_spikes(array)) for array in (spikes, more))
+    assert np.isfinite(other.theta).all()
+    # the silent unit adds single changes to the observables; a bound of more observables is no lower
+    assert other.entropy_production > one.entropy_production - 1e-3
+
+
+@pytest.mark.parametrize(
+    ("spikes", "message"),
+    [
+        (np.zeros((1000, 3), bool), "varies over the transitions"),
+        (np.ones((1000, 3), bool), "varies over the transitions"),
+        (np.ones((1000, 1), bool), "needs 2 units"),
+        (np.zeros((1, 3), bool), "no transitions"),
+    ],
+)
+def test_fit__hopeless_data_are_a_named_error(spikes, message):
+    with pytest.raises(EstimationError, match=message):
+        MTUR().fit(Transitions.from_spikes(spikes))
+
+
+def test_fit__a_lag_beyond_every_trial_is_a_named_error():
+    with pytest.raises(EstimationError, match="shorter than the lag"):
+        MTUR().fit(Transitions.from_spikes(np.eye(4, dtype=bool), segment=[0, 0, 1, 1], lag=2))
+
+
+def test_options__flow_is_refused_because_it_is_not_odd():
+    with pytest.raises(EstimationError, match="change sign"):
+        MTUR(observable="flow")
+
+
+@pytest.mark.parametrize("options", [{"ridge": 0.0}, {"n_draw": -1}, {"fractions": (1.0, 0.0, 0.0)}])
+def test_options__are_checked(options):
+    with pytest.raises(EstimationError, match=next(iter(options))):
+        MTUR(**options)
