@@ -155,4 +155,5 @@ def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
         for axes in row:
             axes.set_xlabel("Number of units")
             axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True, steps=[1, 2, 5, 10]))
-            axes.set_xlim(0.0, axes.dataLim.x1 * 1.06)
+            # a panel without a single value has no extent
+            axes.set_xlim(0.0, axes.dataLim.x1 * 1.06 if np.isfinite(axes.dataLim.x1) else None)

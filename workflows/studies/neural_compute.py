@@ -24,7 +24,7 @@ from .population import Population
 METHODS = {"maxent": "maxent.MaxEnt", "newton_step": "newton.NewtonStep", "mtur": "mtur.MTUR"}
 """Where the estimator of each method is."""
 
-COST = {"newton_step": 0.5, "mtur": 0.2}
+COST = {"newton_step": 0.3, "mtur": 0.3}
 """What the other methods cost beside a fit of maxent."""
 
 _ABSENT = {name: np.nan for name in ("ridge", "shrinkage", "entropy_production_half", "effective_sample_size")}
@@ -105,7 +105,7 @@ def n_fit(options: Mapping[str, Any], n_unit: int, with_orders: bool) -> float:
     fits = options["cross_fit"] + 1.0 if options["cross_fit"] else 1.0
     if not with_orders:
         return fits
-    return fits + (1.5 if options["max_order"] < 3 else 1.5 + 0.2 * n_unit)
+    return fits + (0.5 if options["max_order"] < 3 else 0.5 + 0.05 * n_unit)
 
 
 def result_values(

@@ -173,8 +173,11 @@ class NeuralRecordings(Study):
         return neural_figures.draw(self._ordered(dataset), summary, self.config)
 
     def _ordered(self, dataset: xr.Dataset) -> xr.Dataset:
-        named = [name for name in self.config.conditions if name in dataset["condition"]]
-        return dataset.sel(condition=named)
+        """Return the dataset with labels of text in the order of the config."""
+        labels: dict[str, list[Any]] = {"condition": self.config.conditions}
+        labels |= {name: names for name, names in self.config.axes.items() if isinstance(names[0], str)}
+        named = {name: [one for one in names if one in dataset[name]] for name, names in labels.items()}
+        return dataset.sel(named)
 
     def _estimator(self, cell: Cell) -> dict[str, Any]:
         """Return the estimator's options with the cell's labels in place."""

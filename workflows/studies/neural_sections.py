@@ -12,6 +12,7 @@ from neq.spikes.surrogates import SURROGATES
 from workflows.config import DataPath, Section
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -115,5 +116,5 @@ class FigureConfig(Section):
     events: list[str] | None = None
     """Events to average stored scores around: trial (starts of trials), or a condition (starts of its epochs); null:
     all that the cell has."""
-    window: tuple[Positive, Positive] = (0.5, 1.0)
+    window: tuple[NotNegative, NotNegative] = (0.5, 1.0)
     """Time before and after an event (s)."""

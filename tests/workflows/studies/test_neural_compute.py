@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 import neq
-import neq.estimators.mtur
-import neq.estimators.newton
 from neq import seeds
 from neq.spikes.surrogates import surrogate
 from neq.spikes.transitions import Transitions
@@ -60,10 +58,10 @@ def test_estimate__is_the_method_that_is_named(spikes, method):
     values, transitions = estimate(spikes, method=method)
     seed = np.random.SeedSequence(7)
     if method == "mtur":
-        result = neq.estimators.mtur.MTUR(n_draw=99, held_out=True).fit(transitions, seed=seed)
+        result = neq.MTUR(n_draw=99, held_out=True).fit(transitions, seed=seed)
         expected, train = result.entropy_production_held_out, result.entropy_production
     else:
-        kind = {"maxent": neq.MaxEnt, "newton_step": neq.estimators.newton.NewtonStep}[method]
+        kind = {"maxent": neq.MaxEnt, "newton_step": neq.NewtonStep}[method]
         result = kind(n_draw=99, half=False).fit(transitions, seed=seed)
         expected, train = result.entropy_production, result.entropy_production_train
     assert expected > 0.05
@@ -175,7 +173,7 @@ def test_estimate__units_that_an_order_does_not_have_are_said(spikes):
 def test_versions__of_the_methods_asked_for():
     assert neural_compute.versions(["maxent", "mtur"]) == {
         "maxent": neq.MaxEnt.version,
-        "mtur": neq.estimators.mtur.MTUR.version,
+        "mtur": neq.MTUR.version,
         "orders": neq.OrderDecomposition.version,
     }
 

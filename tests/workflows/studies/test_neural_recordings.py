@@ -299,11 +299,56 @@ def test_sources__one_per_session_and_bin_size(tmp_path):
         ("recordings.sessions=[a, a]", "a session is named twice"),
         ("selection.quality={snr: big}", "expected a comparison"),
         ("estimator.splitt=shuffled", "split"),
+        ("estimator.method=newton", "estimator.method: expected 'maxent', 'mtur' or 'newton_step', found 'newton'"),
+        ("estimator.cross_fit=1", "estimator.cross_fit: expected 2 folds or more, or 0 for a single split"),
+        ("axes.cross_fit=[0, 1]", "expected 2 folds or more"),
+        ("axes.max_order=[2, 3]", "max_order cannot be an axis"),
+        ("estimator.max_order=4", "estimator.max_order: expected 2 or 3"),
+        ("estimator={cross_fit: 5, split: shuffled}", "folds are stretches of time, so they need split blocked"),
+        ("estimator={cross_fit: 5, method: mtur}", "only method maxent is cross-fitted; found method mtur"),
+        ("estimator={method: mtur, observable: flow}", "mtur holds for observables that change sign"),
+        ("store=[couplings]", "store"),
+        ("store=[theta, theta]", "a label stands twice"),
+        ("figures.events=[trial]", "add scores to store"),
+        ("figures.window=[-1, 1]", "figures.window"),
     ],
 )
 def test_config__problems_are_named(tmp_path, override, message):
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
         load(tmp_path, BASE, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (
+            ["axes={cross_fit: [0, 5], split: [blocked, shuffled], method: [maxent, mtur, newton_step]}"],
+            ["need split blocked", "found method mtur, newton_step"],
+        ),
+        (["axes={method: [mtur, maxent], observable: [flow]}"], ["mtur holds for"]),
+        (["estimator.method=mtur", "store=[contributions, scores]"], ["store: contributions are", "store: scores are"]),
+        (["estimator.method=newton_step", "store=[orders]"], ["orders are fitted by method maxent"]),
+        (
+            ["estimator.max_order=3", "store=[orders]", "sizes=[2, 20, 60]", "figures.coupling={size: 7}"],
+            ["needs 3 units or more; found sizes [2]", "at most 40 units; found sizes [60]", "size has no label 7"],
+        ),
+    ],
+)
+def test_config__combinations_that_cannot_be_are_told_together(tmp_path, overrides, messages):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, BASE, *overrides)
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_config__combinations_that_can_be(tmp_path):
+    config = load(tmp_path, BASE, "axes={method: [maxent, mtur]}", "store=[contributions, scores, orders]")
+    assert config.labels("method") == ["maxent", "mtur"]
+    assert config.labels("cross_fit") == [0]
+    assert load(tmp_path, BASE, "estimator={cross_fit: null, split: shuffled}").estimator.cross_fit == 0
+    assert load(tmp_path, BASE, "axes.cross_fit=[null, 5]").axes["cross_fit"] == [0, 5]
+    # sizes that orders do not have are fine where none are stored
+    load(tmp_path, BASE, "estimator.max_order=3", "sizes=[2, 60]")
 
 
 def test_config__two_files_of_one_name_need_names(tmp_path):
