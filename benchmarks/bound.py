@@ -19,6 +19,7 @@ import numpy as np
 import neq
 from benchmarks.early_stop import early_stop
 from benchmarks.maxent_twin import network_model
+from neq.estimators.dense_observables import fitting_observable
 from neq.estimators.ridge_path import fit_path, score_mean
 from neq.estimators.splits import split_transitions
 from neq.observables import Observable, observable_named
@@ -73,7 +74,9 @@ def recordings(n_split: int) -> None:
             observable, values = observable_named(kind), []
             for seed in range(n_split):
                 train, validation, test = parts(transitions, seed)
-                values.append(held_out(observable, fit_path(observable, train, validation).theta, test))
+                values.append(
+                    held_out(observable, fit_path(fitting_observable(observable, train), train, validation).theta, test)
+                )
             there = reference[f"{name}/{kind}"]
             error = np.std(values, ddof=1) / np.sqrt(n_split)
             print(

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 import neq
 from benchmarks.early_stop import early_stop
 from benchmarks.kernel_limit import kernel_rates
+from neq.estimators.dense_observables import fitting_observable
 from neq.estimators.ridge_path import fit_path, score_mean
 from neq.estimators.splits import split_transitions
 from neq.models.couplings import spiking_network
@@ -97,12 +98,13 @@ def fit(kind: str, source: str, n_bin: int) -> dict[str, float]:
     split = split_transitions(transitions, "shuffled", np.random.default_rng(0))
     parts = [transitions.take(part) for part in (split.train, split.validation, split.test)]
     sparse = observable_named("antisymmetric")
-    fit_path(sparse, *(part.take(np.arange(500)) for part in parts[:2]))
+    few = [part.take(np.arange(500)) for part in parts[:2]]
+    fit_path(fitting_observable(sparse, few[0]), *few)
     before = _peak()
     with threadpool_limits(1):
         start = time.process_time()
         if kind == "sparse":
-            fitted = fit_path(sparse, *parts[:2])
+            fitted = fit_path(fitting_observable(sparse, parts[0]), *parts[:2])
         else:
             fitted = early_stop(DenseTwin([dense(spikes, part) for part in parts[:2]]), *parts[:2])
         seconds = time.process_time() - start

@@ -75,14 +75,12 @@ class Observable:
 
     def variance(self, transitions: Transitions) -> np.ndarray:
         """Return the variance of every g (observable,)."""
-        n_unit = transitions.n_unit
-        counts = kernels.change_counts(*transitions.packed.lists, n_unit).reshape(n_unit, n_unit)
-        both = (counts + counts.T) / transitions.n_transition
-        single = np.diag(both) / 2
+        both = self._changed_together(transitions)
+        single = np.diag(both)
         if self.odd:
             square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
         else:
-            square = np.repeat(4.0 * single[:, None], n_unit, axis=1)
+            square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
         return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
 
     def covariance_product(
@@ -96,6 +94,13 @@ class Observable:
         projection = self._score(transitions, vector, forward=forward)
         product = self._weighted_sum(transitions, projection, forward=forward) / len(projection)
         return product - mean * float(vector @ mean)
+
+    def _changed_together(self, transitions: Transitions) -> np.ndarray:
+        """Return the share of transitions in which both units changed (unit, unit)."""
+        n_unit = transitions.n_unit
+        counts = kernels.change_counts(*transitions.packed.lists, n_unit).reshape(n_unit, n_unit)
+        both: np.ndarray = counts + np.tril(counts, -1).T + np.triu(counts, 1).T
+        return both / transitions.n_transition
 
     def _score(self, transitions: Transitions, theta: np.ndarray, *, forward: bool) -> np.ndarray:
         matrix = self.matrix(theta, transitions.n_unit)

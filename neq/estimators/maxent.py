@@ -12,6 +12,7 @@ from ..errors import EstimationError
 from ..observables import Observable, observable_named
 from ..spikes.transitions import Transitions
 from . import uncertainty
+from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import MaxEntResult
 from .ridge_path import PathFit, PathOptions, fit_path, fit_ridge, score_mean
@@ -155,7 +156,7 @@ class MaxEnt:
     def _fit_without(self, family: Observable, transitions: Transitions, split: Split) -> _Fold:
         """Fit without the test part of a split; the packed lists of its parts are dropped with this call."""
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
-        path = fit_path(family, train, validation, self.path)
+        path = fit_path(fitting_observable(family, train), train, validation, self.path)
         train_value = score_mean(family, train, path.theta, family.mean(train))
         half = np.nan
         if self.half:
@@ -166,20 +167,14 @@ class MaxEnt:
 
     def _half(self, family: Observable, train: Transitions, validation: Transitions) -> np.ndarray:
         """Return theta from half of the training and validation parts; zero if it shows no evidence."""
-        path = fit_path(family, train, validation, self.path)
+        path = fit_path(fitting_observable(family, train), train, validation, self.path)
         return path.theta if path.validation > 0 else np.zeros_like(path.theta)
 
     def _published(self, family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> np.ndarray:
-        """Return the theta of the couplings: that of the single split, or one from all transitions.
-
-        Folds that were stopped early have no ridge that all transitions could be fitted at: their mean is taken.
-        """
+        """Return the theta of the couplings: that of the single split, or one from all transitions."""
         if self.cross_fit is None:
             return folds[0].path.theta
-        ridge = _median_ridge(folds)
-        return (
-            fit_ridge(family, transitions, ridge) if ridge > 0 else np.mean([fold.path.theta for fold in folds], axis=0)
-        )
+        return fit_ridge(fitting_observable(family, transitions), transitions, _median_ridge(folds))
 
 
 def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> list[HeldOut]:

@@ -26,8 +26,6 @@ N_PAIR = 10
 """Steps remembered."""
 SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step must bring."""
-CONVERGED = 1e-6
-"""Share of the value that a step must bring to be followed by another."""
 MAX_HALVING = 30
 """Times a step is halved before the search gives up."""
 
@@ -52,13 +50,16 @@ class QuasiNewton:
     def __post_init__(self) -> None:
         self.value, self.gradient = self._evaluate(self.point)
 
-    def steps(self, ridge: float, most: int) -> Iterator[np.ndarray]:
-        """Make up to ``most`` steps at this ridge and yield the point (parameter,) after each."""
+    def steps(self, ridge: float, most: int, tolerance: float = 1e-6) -> Iterator[np.ndarray]:
+        """Make up to ``most`` steps at this ridge and yield the point (parameter,) after each.
+
+        A step that brings no more than the share ``tolerance`` of the value is the last.
+        """
         for _ in range(most):
             fall = self._step(ridge)
             if fall > 0:
                 yield self.point
-            if fall <= CONVERGED * abs(self.value):
+            if fall <= tolerance * abs(self.value):
                 return
 
     def _step(self, ridge: float) -> float:

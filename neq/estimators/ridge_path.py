@@ -31,6 +31,8 @@ class PathOptions:
         Between one ridge and the next.
     max_iteration
         Iterations of the optimiser at each ridge; a fit need not converge, the next ridge goes on from it.
+    tolerance
+        A step that raises the training objective by no more than this share is the last at its ridge.
     patience
         Ridges without a better validation value after which the walk ends.
     refit
@@ -42,6 +44,7 @@ class PathOptions:
     last: float = 1e-4
     ratio: float = 3.0
     max_iteration: int = 5
+    tolerance: float = 1e-2
     patience: int = 2
     refit: int = 10
 
@@ -119,7 +122,7 @@ def fit_path(
     ridge, unimproved, n_iteration = options.first, 0, 0
     while ridge >= options.last and unimproved < options.patience:
         before = candidates.value
-        for point in walk.steps(ridge, options.max_iteration):
+        for point in walk.steps(ridge, options.max_iteration, options.tolerance):
             candidates.show(training.coordinates.theta(point), ridge)
             n_iteration += 1
         unimproved = 0 if candidates.value > before else unimproved + 1

@@ -13,6 +13,6 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     Compiled code is kept in numba's cache: a sweep starts many short-lived workers, and each would otherwise
     pay the compile time again. ``cluster`` points ``NUMBA_CACHE_DIR`` at a folder local to the node, because numba's
-    cache is not safe on a network file system. No wrapper for C callers is made: compiling it takes a tenth of the time.
+    cache is not safe on a network file system. No wrapper for C callers is made: it would cost a tenth of the time.
     """
     return numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)(function)

@@ -108,6 +108,14 @@ class Transitions:
         """The lists in the order in which the kernels read them; made on first use, for this set of pairs alone."""
         return pack(self.row_start, self.unit, self.earlier, self.later, self.n_unit)
 
+    @cached_property
+    def spins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Spins +-1 of the earlier and the later bins as float32 (transition, unit), for dense activity."""
+        n_bin = len(self.row_start) - 1
+        spins = np.full((n_bin, self.n_unit), -1, np.float32)
+        spins[np.repeat(np.arange(n_bin), np.diff(self.row_start)), self.unit] = 1
+        return spins[self.earlier], spins[self.later]
+
     def select_units(self, ix: ArrayLike) -> Transitions:
         """Return the transitions of some units only, in the order of their positions ``ix`` (unit,) or by a mask.
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from neq import MaxEnt, Transitions, objective
 from neq.errors import EstimationError
+from neq.estimators.dense_observables import fitting_observable
 from neq.estimators.ridge_path import fit_ridge
 from neq.estimators.splits import fold_splits
 from neq.observables import observable_named
@@ -80,7 +81,8 @@ def test_cross_fit__no_theta_has_seen_its_fold(transitions, fitted):
 
 
 def test_cross_fit__published_theta_is_a_fit_of_all_at_the_median_ridge(transitions, fitted):
-    expected = fit_ridge(observable_named("antisymmetric"), transitions, fitted.ridge)
+    family = fitting_observable(observable_named("antisymmetric"), transitions)
+    expected = fit_ridge(family, transitions, fitted.ridge)
     np.testing.assert_array_equal(fitted.theta, expected)
     assert not (fitted.fold_theta == fitted.theta).all(axis=1).any()
 
