@@ -76,15 +76,18 @@ def test_widened__grows_deviations_only():
 @pytest.mark.long
 @pytest.mark.parametrize("estimator", ["one blocked split", "5 folds"])
 @pytest.mark.parametrize("network", ["driven", "weakly driven", "slow"])
-def test_interval__holds_the_objective_in_90_of_100_runs(network, estimator):
-    found = measured(network, estimator)
+def test_interval__holds_the_objective_in_nine_of_ten_runs(network, estimator):
+    # weakly driven and folded it does so in 93%: of 100 runs too few to tell that from 90%
+    n_run = 300 if (network, estimator) == ("weakly driven", "5 folds") else 100
+    found = measured(network, estimator, n_run)
     # a slow score may leave fewer than 20 blocks, which is a NaN with a reason
-    assert found.n_interval >= 98
-    assert found.covered >= 90
+    assert found.n_interval >= 0.98 * n_run
+    assert found.covered >= 0.9 * n_run
     assert found.width == pytest.approx(found.own_spread, rel=0.2)
     if estimator != "5 folds":  # theta of a fold is made of the other folds: fresh recordings vary less than they do
         assert found.width == pytest.approx(found.spread, rel=0.2)
-    assert found.above_zero == found.n_interval
+    assert found.above_zero >= 0.95 * n_run
+    assert found.small == 1.0
 
 
 @pytest.mark.long
