@@ -153,10 +153,8 @@ def _flags(dataset: xr.Dataset, ok: xr.DataArray) -> dict[str, xr.DataArray]:
         flagged = ok & ((dataset["quality"].astype(int) & bit) > 0)
         examined = ok
         if name == "data_limited" and "entropy_production_half" in dataset:
-            # half of the data is fitted in some repetitions only; the others cannot tell. A method that looks at
-            # something else instead has it in none
-            halved = ok & np.isfinite(dataset["entropy_production_half"])
-            examined = halved.where(halved.any(SAMPLE), ok)
+            # half of the data is fitted in some repetitions only; the others cannot tell
+            examined = ok & np.isfinite(dataset["entropy_production_half"])
             flagged = flagged & examined
         count = examined.sum(SAMPLE)
         parts[f"share_{name}"] = _described(flagged.sum(SAMPLE) / count.where(count > 0), "1", f"share of cells {name}")

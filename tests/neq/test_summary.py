@@ -159,12 +159,12 @@ def test_summarise__dimension_selected_away(make_cells):
     assert one.sizes["session"] == 1
 
 
-def test_summarise__data_limited_where_no_half_is_fitted(make_cells):
+def test_summarise__data_limited_is_not_known_where_no_half_is_fitted(make_cells):
     dataset = make_cells(1, ("a",), repetitions=4)
     dataset["quality"] = xr.zeros_like(dataset["status"], dtype="u1")
     dataset["quality"][{"repetition": [1, 2]}] = QUALITY_FLAGS["data_limited"]
     half = xr.full_like(dataset["status"], np.nan, dtype=float)
-    assert (summarise(dataset.assign(entropy_production_half=half))["share_data_limited"] == 0.5).all()
+    assert np.isnan(summarise(dataset.assign(entropy_production_half=half))["share_data_limited"]).all()
     half[{"repetition": 0}] = 1.0
     assert (summarise(dataset.assign(entropy_production_half=half))["share_data_limited"] == 0.0).all()
 

@@ -88,7 +88,9 @@ def test_result_values__a_relation_above_the_cap_is_capped():
     values = neural_compute._held_out_relation(Result, [part])
     assert values["entropy_production"] == np.log(50)
     assert values["entropy_production_uncapped"] == 9.0
-    assert values["quality"] == {"data_limited", "capped"}
+    assert values["quality"] == {"capped"}
+    Result.entropy_production_held_out = 0.1
+    assert neural_compute._held_out_relation(Result, [part])["quality"] == set()
 
 
 def test_estimate__folds(spikes):

@@ -254,6 +254,30 @@ def test_open_population__a_gap_inside_a_segment_number_is_a_border(tmp_path):
     assert population.transitions.n_transition == 2 * 99
 
 
+def test_open_population__events_are_starts_of_trials_and_epochs(tmp_path):
+    spikes = np.random.default_rng(0).random((300, 3)) < 0.3
+    epochs = [
+        {"condition": "whole", "start": 0.0, "stop": 2.0, "trial": 4},
+        {"condition": "whole", "start": 2.0, "stop": 3.0, "trial": 5},
+        {"condition": "flash", "start": 0.5, "stop": 0.7},
+        {"condition": "flash", "start": 1.5, "stop": 1.7},
+    ]
+    np.savez(tmp_path / "x.npz", S=spikes, bin_size=0.01)
+    text = f"recordings: {{path: {tmp_path / 'x.npz'}, options: {{epochs: {epochs}}}}}\nsizes: [2]\nconditions: [whole]"
+    study = make(tmp_path, text=text)
+    prepared = study.ingest(study.sources()[0], tmp_path)
+
+    def events(condition):
+        population, _ = study.open_inputs({"condition": condition}, prepared, tmp_path)
+        assert len(population.event_time) <= study.dimensions([prepared])["event"]
+        return list(zip(population.event_time.round(2).tolist(), population.event_name.tolist(), strict=True))
+
+    # each epoch of whole is a trial, which says it already; the borders of flash begin no epoch of whole
+    assert [one for one in events("whole") if one[1] != "flash"] == [(0.0, "trial"), (2.0, "trial")]
+    assert [one for one in events("whole") if one[1] == "flash"] == [(0.5, "flash"), (1.5, "flash")]
+    assert [one for one in events("flash") if one[1] == "flash"] == [(0.5, "flash"), (1.5, "flash")]
+
+
 def test_settings__hold_what_changes_a_number_and_nothing_else(tmp_path):
     settings = make(tmp_path).settings()
     assert settings == make(tmp_path, "sizes=[4]", "repetitions=9", "conditions=[weak]").settings()
