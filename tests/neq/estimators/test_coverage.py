@@ -74,6 +74,7 @@ def test_widened__grows_deviations_only():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("estimator", ["one blocked split", "5 folds"])
 @pytest.mark.parametrize("network", ["driven", "weakly driven", "slow"])
 def test_interval__holds_the_objective_in_nine_of_ten_runs(network, estimator):
@@ -91,6 +92,7 @@ def test_interval__holds_the_objective_in_nine_of_ten_runs(network, estimator):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("estimator", ["one blocked split", "5 folds"])
 @pytest.mark.parametrize("network", ["equilibrium", "slow equilibrium"])
 def test_equilibrium__at_most_10_of_100_lie_above_zero(network, estimator):
