@@ -4,9 +4,10 @@ A ridge :math:`\lambda \sum_a w_a \theta_a^2 / 2` is :math:`\lambda |y|^2 / 2` i
 For an odd observable w is Var(g): all parameters are held back equally in units of their own noise.
 
 The flow observable holds the antisymmetric one, :math:`f_{ij} - f_{ji} = g_{ij}`, so its theta is written as an
-antisymmetric and a symmetric matrix: the first is held back as if it stood alone, and the second, whose entries in one
-row nearly repeat each other while units are mostly silent, by the mean variance of f. With one weight for each
-:math:`f_{ij}` the antisymmetric part, where the bound is, would be held back by noise that it does not have.
+antisymmetric and a symmetric matrix. The first is held back as if it stood alone. The second, whose entries in one row
+nearly repeat each other while units are mostly silent, is held back evenly and much more: it has as many parameters,
+mostly noise, and little of the bound. With equal weights flow reached two thirds of the antisymmetric held-out value on
+a cortical recording; with these both agree within their errors there, and flow is a few percent higher on a retina.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import numpy as np
 from ..errors import EstimationError
 from ..observables import OBSERVABLES, Observable
 from ..spikes.transitions import Transitions
+
+SYMMETRIC_WEIGHT = 64.0
+"""Weight of the symmetric part of a flow theta, in units of the mean variance of f."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ def coordinates(observable: Observable, transitions: Transitions) -> Coordinates
     if observable.odd:
         return Coordinates(_inverse_root(variance))
     n_unit = transitions.n_unit
-    symmetric = np.full(n_unit * (n_unit + 1) // 2, variance[varies].mean())
+    symmetric = np.full(n_unit * (n_unit + 1) // 2, SYMMETRIC_WEIGHT * variance[varies].mean())
     # of (f_ij - f_ji) / sqrt(2): the parts are a rotation of theta
     antisymmetric = OBSERVABLES["antisymmetric"].variance(transitions) / 2
     return Coordinates(_inverse_root(np.concatenate([antisymmetric, symmetric])), n_unit)
