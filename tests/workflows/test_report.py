@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 
@@ -219,3 +220,33 @@ def test_problems__tells_why_ok_cells_lack_a_value():
     failed, lacking = report_tables.problems(dataset)
     assert (failed.message, failed.detail, failed.cells) == ("bad", "trace", ("session c",))
     assert (lacking.state, lacking.message) == ("ok, with a value missing", "too few blocks")
+
+
+def test_headline__numbers_are_told_with_their_axis():
+    dims = ("session", "condition", "lag", "method", "size", "repetition")
+    cells = np.ones((1, 1, 2, 1, 1, 1))
+    run = xr.Dataset({"entropy_production": (dims, cells), "status": (dims, np.full(cells.shape, "ok"))})
+    run = run.assign_coords(condition=["rest"], lag=[1, 5], method=["newton_step"], size=[10])
+    lines = report.headline(summarise(run))
+    assert [line.partition(":")[0] for line in lines] == ["rest, lag 1, newton step", "rest, lag 5, newton step"]
+
+
+@pytest.mark.parametrize(
+    ("config", "variables", "expected"),
+    [
+        ({}, [], set()),
+        ({"estimator": {"method": "maxent", "cross_fit": 0, "lag": 1}}, [], set()),
+        ({"estimator": {"method": "mtur", "cross_fit": 0, "lag": 2}}, ["score"], {"mtur", "lag", "score"}),
+        (
+            {
+                "estimator": {"method": "maxent", "lag": 1},
+                "axes": {"method": ["maxent", "newton_step"], "cross_fit": [0, 5]},
+            },
+            ["contribution", "order_increment"],
+            {"newton_step", "cross_fit", "contribution", "order_increment"},
+        ),
+    ],
+)
+def test_told__is_what_the_run_has(config, variables, expected):
+    run = xr.Dataset({name: 0.0 for name in variables}, attrs={"config": json.dumps(config)})
+    assert report._told(run) == expected
