@@ -192,7 +192,7 @@ def best_step(
     problem: StepProblem,
     validate: Callable[[np.ndarray], tuple[float, float]],
     damping: Sequence[tuple[float, float]] = DAMPING,
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-2,
 ) -> StepFit:
     """Try steps one after another, each begun at the one before, and keep the best.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +25,8 @@ SHARES = (1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.15)
 """Shares of the irreversible part of the lagged covariance that validation data choose from."""
 N_JACKKNIFE = 20
 """Stretches left out in turn to measure the bias."""
+MAX_SERIES = 100_000
+"""Pairs from the beginning whose scores tell how long a block of independent time must be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,23 +150,44 @@ class GaussianEP:
         pairs = Transitions.from_spikes(np.zeros((len(x.values), 1), bool), segment, self.lag)
         if not pairs.n_transition:
             raise EstimationError("there are no transitions: every stretch is shorter than the lag")
-        stretches = [x.sums(pairs.take(part)) for part in np.array_split(np.arange(pairs.n_transition), N_JACKKNIFE)]
-        moments = checked(_total(stretches), "in the recording")
         split = split_transitions(pairs, self.split, stream(seed, 0), self.fractions)
-        law = checked(x.sums(pairs.take(split.train)), "in the training part")
+        sums = _sums(x, pairs, split)
+        moments = checked(sums.whole, "in the recording")
+        law = checked(sums.train, "in the training part")
         share, value = _best_share(law, x, pairs.take(split.validation))
-        half = _half_value(x, pairs, split, share) if value > 0 else 0.0
+        half = _half_value(x, pairs, split, sums.half)
         verdict = judge([_hold_out(x, pairs, split, law, share, value, half)], self.n_draw, stream(seed, 1))
         return GaussianEPResult(
             **vars(verdict),
             entropy_production_gaussian=moments.divergence(),
-            bias_gaussian=_jackknife_bias(stretches),
+            bias_gaussian=_jackknife_bias(sums),
             share=share,
             covariance=moments.covariance * np.outer(x.scale, x.scale),
             lagged_covariance=moments.lagged * np.outer(x.scale, x.scale),
             n_unit=len(x.scale),
             n_transition=pairs.n_transition,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums over all pairs, the training part and half of it, and over each of the stretches of the jackknife."""
+
+    whole: PairSums
+    train: PairSums
+    half: PairSums
+    stretches: Sequence[PairSums]
+
+
+def _sums(x: Standardised, pairs: Transitions, split: Split) -> _Sums:
+    """Go through the samples once for all the moments that are needed."""
+    part = np.zeros(pairs.n_transition, np.int8)
+    part[split.train], part[split.train_half] = 1, 2
+    stretches = np.array_split(np.arange(pairs.n_transition), N_JACKKNIFE)
+    cells = [[x.sums(pairs.take(stretch[part[stretch] == number])) for number in range(3)] for stretch in stretches]
+    rest, other_half, half = (reduce(add, column) for column in zip(*cells, strict=True))
+    train = other_half + half
+    return _Sums(rest + train, train, half, [reduce(add, row) for row in cells])
 
 
 def _best_share(law: PairMoments, x: Standardised, validation: Transitions) -> tuple[float, float]:
@@ -176,18 +201,24 @@ def _hold_out(
     x: Standardised, pairs: Transitions, split: Split, law: PairMoments, share: float, validation: float, half: float
 ) -> HeldOut:
     """Score the test part in blocks of independent time."""
-    score = x.log_ratios(pairs, law, (share,))[0]
-    block = uncertainty.time_blocks(pairs.take(split.test), uncertainty.block_length(score, len(x.values)))
-    return HeldOut(score[split.test], -score[split.test], block, evidence=validation > 0, half=half)
+    test = pairs.take(split.test)
+    score = x.log_ratios(test, law, (share,))[0]
+    series = x.log_ratios(pairs.take(np.arange(min(pairs.n_transition, MAX_SERIES))), law, (share,))[0]
+    block = uncertainty.time_blocks(test, uncertainty.block_length(series, len(x.values)))
+    return HeldOut(score, -score, block, evidence=validation > 0, half=half)
 
 
-def _half_value(x: Standardised, pairs: Transitions, split: Split, share: float) -> float:
-    """Return the held-out objective of a law from half of the training part; 0 where that is too short for one."""
+def _half_value(x: Standardised, pairs: Transitions, split: Split, sums: PairSums) -> float:
+    """Return the held-out objective of a law from half of the training and validation parts.
+
+    0 where they show no evidence, or are too short for a law.
+    """
     try:
-        law = checked(x.sums(pairs.take(split.train_half)), "in half of the training part")
+        law = checked(sums, "in half of the training part")
     except EstimationError:
         return 0.0
-    return _objective(x.log_ratios(pairs.take(split.test), law, (share,))[0])
+    share, value = _best_share(law, x, pairs.take(split.validation_half))
+    return _objective(x.log_ratios(pairs.take(split.test), law, (share,))[0]) if value > 0 else 0.0
 
 
 def _objective(score: np.ndarray) -> float:
@@ -195,19 +226,10 @@ def _objective(score: np.ndarray) -> float:
     return float(score.mean() - logsumexp(-score) + np.log(len(score)))
 
 
-def _jackknife_bias(stretches: Sequence[PairSums]) -> float:
+def _jackknife_bias(sums: _Sums) -> float:
     """Return the bias of the closed form by leaving each stretch of time out once; NaN where one cannot be spared."""
     try:
-        whole, *without = (_total(kept).moments().divergence() for kept in (stretches, *_leave_one_out(stretches)))
+        without = [(sums.whole - stretch).moments().divergence() for stretch in sums.stretches]
     except linalg.LinAlgError:
         return np.nan
-    return float((len(stretches) - 1) * (np.mean(without) - whole))
-
-
-def _leave_one_out(stretches: Sequence[PairSums]) -> Iterator[list[PairSums]]:
-    for left_out in range(len(stretches)):
-        yield [*stretches[:left_out], *stretches[left_out + 1 :]]
-
-
-def _total(stretches: Sequence[PairSums]) -> PairSums:
-    return PairSums(*(sum(getattr(part, field.name) for part in stretches) for field in fields(PairSums)))
+    return float((len(without) - 1) * (np.mean(without) - sums.whole.moments().divergence()))

@@ -14,9 +14,10 @@ from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
 from .conjugate_gradients import DAMPING, StepFit, best_step, step_problem
+from .dense_observables import fitting_observable
 from .judgement import HeldOut, Judgement, judge
 from .ridge_path import score_mean
-from .splits import split_transitions
+from .splits import Split, split_transitions
 
 RIDGE = 1e-4
 """Added to the diagonal of the covariance of g, as the published code does."""
@@ -92,10 +93,13 @@ class NewtonStep:
         variances of g. From strong to weak: the walk ends where validation stops improving.
     line_search
         Choose the length of the step on validation data; without it the length is 1.
+    tolerance
+        Residual, relative to the gradient, at which conjugate gradients stop. The default moves values by less than a
+        thousandth.
     n_draw
         Bootstrap resamples and random reversals; 0 for neither.
     half
-        Take the step on half of the training part too, to see whether the data limit the estimate.
+        Take the step on half of the training and validation parts too, to see whether the data limit the estimate.
 
     References
     ----------
@@ -116,6 +120,7 @@ class NewtonStep:
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
     damping: tuple[tuple[float, float], ...] = DAMPING
     line_search: bool = True
+    tolerance: float = 1e-2
     n_draw: int = 999
     half: bool = True
 
@@ -129,6 +134,8 @@ class NewtonStep:
             raise EstimationError(
                 f"damping must be pairs (s, lambda), 0 <= s <= 1 and 0 <= lambda; found {self.damping}"
             )
+        if not 0 < self.tolerance < 1:
+            raise EstimationError(f"tolerance must lie between 0 and 1; found {self.tolerance}")
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
 
@@ -149,16 +156,10 @@ class NewtonStep:
         """
         family = observable_named(self.observable)
         split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
-        parts = (split.train, split.validation, split.test, split.train_half)
-        train, validation, test, half = (transitions.take(part) for part in parts)
-        step = self._step(family, train, validation, self.damping)
-        value_half = np.nan
-        if self.half:
-            half_step = self._step(family, half, validation, (step.damping,))
-            value_half = (
-                score_mean(family, test, half_step.theta, family.mean(test)) if half_step.validation > 0 else 0.0
-            )
-        held_out = _hold_out(family, transitions, test, step, value_half)
+        train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
+        step = self._step(family, train, validation)
+        half = self._half_value(family, transitions, split) if self.half else np.nan
+        held_out = _hold_out(family, transitions, test, step, half)
         return NewtonStepResult(
             **vars(judge([held_out], self.n_draw, stream(seed, 1))),
             entropy_production_train=score_mean(family, train, step.theta, family.mean(train)),
@@ -173,19 +174,21 @@ class NewtonStep:
             n_transition=transitions.n_transition,
         )
 
-    def _step(
-        self,
-        family: Observable,
-        train: Transitions,
-        validation: Transitions,
-        damping: tuple[tuple[float, float], ...],
-    ) -> StepFit:
+    def _step(self, family: Observable, train: Transitions, validation: Transitions) -> StepFit:
         mean = family.mean(validation)
 
         def validate(theta: np.ndarray) -> tuple[float, float]:
             return _best_length(float(theta @ mean), family.reverse_score(validation, theta), self.line_search)
 
-        return best_step(step_problem(family, train, RIDGE), validate, damping)
+        problem = step_problem(fitting_observable(family, train), train, RIDGE)
+        return best_step(problem, validate, self.damping, self.tolerance)
+
+    def _half_value(self, family: Observable, transitions: Transitions, split: Split) -> float:
+        """Return the held-out value of the step of half the training and validation parts; 0 without evidence."""
+        parts = (split.train_half, split.validation_half, split.test)
+        train, validation, test = (transitions.take(part) for part in parts)
+        step = self._step(family, train, validation)
+        return score_mean(family, test, step.theta, family.mean(test)) if step.validation > 0 else 0.0
 
 
 def _best_length(score: float, reverse_score: np.ndarray, search: bool) -> tuple[float, float]:

@@ -9,8 +9,8 @@ Gaussian pair law from its reverse is :math:`2 \sum_k \sigma_k^2 / (1 - \sigma_k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..spikes.transitions import Transitions
 SINGULAR = 1e-10
 """Eigenvalue of a covariance of standardised samples below which they are called linearly dependent."""
 PIECE = 10_000
-"""Pairs converted to floats together."""
+"""Pairs whose samples are converted to floats together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +84,14 @@ class PairSums:
     square: np.ndarray
     product: np.ndarray
 
+    def __add__(self, other: PairSums) -> PairSums:
+        """Return the sums over both sets of pairs."""
+        return PairSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def __sub__(self, other: PairSums) -> PairSums:
+        """Return the sums without those of a subset of the pairs."""
+        return PairSums(*(getattr(self, field.name) - getattr(other, field.name) for field in fields(self)))
+
     def moments(self) -> PairMoments:
         """Return the moments, earlier and later samples pooled as in a stationary process."""
         earlier, later = self.total / self.n_transition
@@ -103,20 +111,22 @@ class Standardised:
     mean: np.ndarray
     scale: np.ndarray
 
-    def pieces(self, pairs: Transitions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Go through the earlier and the later samples (transition, unit) of pairs."""
-        for first in range(0, pairs.n_transition, PIECE):
-            bins = (pairs.earlier[first : first + PIECE], pairs.later[first : first + PIECE])
-            earlier, later = ((self.values[position] - self.mean) / self.scale for position in bins)
-            yield earlier, later
+    def at(self, position: np.ndarray) -> np.ndarray:
+        """Return the samples (sample, unit) at some positions, standardised."""
+        return (self.values[position] - self.mean) / self.scale
 
     def sums(self, pairs: Transitions) -> PairSums:
         """Sum what the moments of pairs need."""
-        n_unit = self.values.shape[1]
+        n_unit = len(self.scale)
         total, square, product = np.zeros((2, n_unit)), np.zeros((n_unit, n_unit)), np.zeros((n_unit, n_unit))
-        for earlier, later in self.pieces(pairs):
+        for first in range(0, pairs.n_transition, PIECE):
+            ends = np.concatenate([side[first : first + PIECE] for side in (pairs.earlier, pairs.later)])
+            # most samples are the earlier one of a pair and the later one of another: their squares are summed once
+            position, place, times = np.unique(ends, return_inverse=True, return_counts=True)
+            samples = self.at(position)
+            earlier, later = samples[place[: len(ends) // 2]], samples[place[len(ends) // 2 :]]
             total += earlier.sum(axis=0), later.sum(axis=0)
-            square += earlier.T @ earlier + later.T @ later
+            square += (samples * times[:, None]).T @ samples
             product += later.T @ earlier
         return PairSums(pairs.n_transition, total, square, product)
 
@@ -126,11 +136,13 @@ class Standardised:
         That of the exchanged pair is its negative.
         """
         weights = np.stack([law.weights(share) for share in shares], axis=1)
-        pieces = [
-            ((earlier + later) @ law.modes.of_sum * ((later - earlier) @ law.modes.of_difference)) @ weights
-            for earlier, later in self.pieces(pairs)
-        ]
-        return np.concatenate(pieces).T
+        scores = np.empty((pairs.n_transition, len(shares)))
+        for first in range(0, pairs.n_transition, PIECE):
+            rows = slice(first, first + PIECE)
+            earlier, later = self.at(pairs.earlier[rows]), self.at(pairs.later[rows])
+            modes = (earlier + later) @ law.modes.of_sum * ((later - earlier) @ law.modes.of_difference)
+            scores[rows] = modes @ weights
+        return scores.T
 
 
 def standardised(samples: ArrayLike) -> Standardised:
