@@ -66,8 +66,8 @@ class Observable:
 
     def mean(self, transitions: Transitions) -> np.ndarray:
         """Return the mean of g (observable,)."""
-        zero = np.zeros(self.n_parameter(transitions.n_unit))
-        return self._tilted(transitions, zero, forward=True)[1]
+        n_transition = transitions.n_transition
+        return self._weighted_sum(transitions, np.ones(n_transition), forward=True) / n_transition
 
     def reverse_tilted(self, transitions: Transitions, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log normaliser of the tilted reverse process and its mean of g (observable,), in one pass."""

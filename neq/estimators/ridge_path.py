@@ -15,7 +15,7 @@ import numpy as np
 
 from ..observables import Observable
 from ..spikes.transitions import Transitions
-from .coordinates import coordinates
+from .coordinates import Coordinates, coordinates
 from .quasi_newton import QuasiNewton
 
 
@@ -79,10 +79,16 @@ class PathFit:
 class _Training:
     """Minus the training objective, in the coordinates of the ridge."""
 
-    def __init__(self, observable: Observable, train: Transitions) -> None:
+    def __init__(
+        self,
+        observable: Observable,
+        train: Transitions,
+        chosen: Coordinates | None = None,
+        mean: np.ndarray | None = None,
+    ) -> None:
         self.observable, self.train = observable, train
-        self.coordinates = coordinates(observable, train)
-        self.mean = observable.mean(train)
+        self.coordinates = coordinates(observable, train) if chosen is None else chosen
+        self.mean = observable.mean(train) if mean is None else mean
 
     def __call__(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient (coordinate,) at y (coordinate,)."""
@@ -129,7 +135,7 @@ def fit_path(
         ridge /= options.ratio
     theta, n_evaluation = candidates.theta, walk.n_evaluation
     if options.refit and candidates.value > 0:
-        both = _Training(observable, train.join(validation))
+        both = _both(training, candidates)
         again = _converge(both, candidates.ridge, options.refit, theta)
         theta, n_evaluation = both.coordinates.theta(again.point), n_evaluation + again.n_evaluation
     turned = unimproved >= options.patience
@@ -145,6 +151,13 @@ def fit_ridge(
     """
     training = _Training(observable, train)
     return training.coordinates.theta(_converge(training, ridge, max_iteration, start).point)
+
+
+def _both(training: _Training, candidates: _Candidates) -> _Training:
+    """Return the objective of train and validation together, in the coordinates of the path."""
+    parts = training.train, candidates.validation
+    mean = np.average([training.mean, candidates.mean], axis=0, weights=[part.n_transition for part in parts])
+    return _Training(training.observable, parts[0].join(parts[1]), training.coordinates, mean)
 
 
 def _converge(training: _Training, ridge: float, max_iteration: int, start: np.ndarray | None) -> QuasiNewton:
