@@ -79,16 +79,13 @@ class PathFit:
 class _Training:
     """Minus the training objective, in the coordinates of the ridge."""
 
-    def __init__(
-        self,
-        observable: Observable,
-        train: Transitions,
-        chosen: Coordinates | None = None,
-        mean: np.ndarray | None = None,
-    ) -> None:
-        self.observable, self.train = observable, train
-        self.coordinates = coordinates(observable, train) if chosen is None else chosen
-        self.mean = observable.mean(train) if mean is None else mean
+    def __init__(self, observable: Observable, train: Transitions, there: Coordinates, mean: np.ndarray) -> None:
+        self.observable, self.train, self.coordinates, self.mean = observable, train, there, mean
+
+    @classmethod
+    def of(cls, observable: Observable, train: Transitions) -> _Training:
+        """Return it in coordinates that suit these transitions."""
+        return cls(observable, train, coordinates(observable, train), observable.mean(train))
 
     def __call__(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient (coordinate,) at y (coordinate,)."""
@@ -123,7 +120,7 @@ def fit_path(
         No observable varies over the training transitions.
     """
     options = options or PathOptions()
-    training, candidates = _Training(observable, train), _Candidates(observable, validation)
+    training, candidates = _Training.of(observable, train), _Candidates(observable, validation)
     walk = QuasiNewton(training, np.zeros_like(training.coordinates.scale))
     ridge, unimproved, n_iteration = options.first, 0, 0
     while ridge >= options.last and unimproved < options.patience:
@@ -149,7 +146,7 @@ def fit_ridge(
 
     With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` steps go from ``start`` (zero).
     """
-    training = _Training(observable, train)
+    training = _Training.of(observable, train)
     return training.coordinates.theta(_converge(training, ridge, max_iteration, start).point)
 
 

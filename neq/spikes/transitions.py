@@ -145,10 +145,9 @@ class Transitions:
         """Return these transitions and those of another part of the same split; the lists of units are shared."""
         if other.unit is not self.unit:
             raise EstimationError("only parts of one set of transitions can be joined")
-        pairs = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("earlier", "later", "run")
-        }
-        return replace(self, **pairs)
+        pairs = zip((self.earlier, self.later, self.run), (other.earlier, other.later, other.run), strict=True)
+        earlier, later, run = (np.concatenate(pair) for pair in pairs)
+        return replace(self, earlier=earlier, later=later, run=run)
 
     def exchange(self, where: ArrayLike) -> Transitions:
         """Return the same transitions with earlier and later bin exchanged ``where`` (transition,) is True."""
