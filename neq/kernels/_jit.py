@@ -15,5 +15,5 @@ def kernel(function: Callable[..., Any]) -> Any:
     pay the compile time again. ``cluster`` points ``NUMBA_CACHE_DIR`` at a folder local to the node, because numba's
     cache is not safe on a network file system. No wrapper for C callers is made: it would cost a tenth of the time.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-    return numba.njit(**options, no_cfunc_wrapper=True)(function)
+    options: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
+    return numba.njit(cache=True, nogil=True, **options)(function)
