@@ -24,8 +24,8 @@ from ..spikes.transitions import Transitions
 
 LOADING = 1e-4
 """Added to the diagonals of V, Y and M: constant and duplicate units would make P singular."""
-MOMENT_PRODUCTS = 3e9
-"""Multiplications spent on one second moment; it need not be exact, so long recordings are thinned for it."""
+MAX_TRANSITION = 30_000
+"""Transitions on which V, Y and M are measured, or ten per unit: they need not be exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class FactorCovariance:
 def factor_covariance(observable: Observable, transitions: Transitions) -> FactorCovariance:
     """Measure V and Y (or M) on transitions, evenly thinned where there are very many."""
     n_unit, n_transition = transitions.n_unit, transitions.n_transition
-    n_used = int(np.clip(MOMENT_PRODUCTS / n_unit**2, min(10 * n_unit, n_transition), n_transition))
+    n_used = min(max(MAX_TRANSITION, 10 * n_unit), n_transition)
     used = np.linspace(0, n_transition - 1, n_used).astype(np.int64)
     lists = (np.ones(len(transitions.unit), np.float32), transitions.unit, transitions.row_start)
     active = sparse.csr_array(lists, shape=(len(transitions.row_start) - 1, n_unit))
