@@ -13,13 +13,33 @@ from . import style
 class Curve(Protocol):
     """Anything with the fields of :class:`neq.estimators.events.PeriEvent`, a Dataset of them among others."""
 
-    offset: Any
-    average: Any
-    low: Any
-    high: Any
-    low_all: Any
-    high_all: Any
-    n_event: Any
+    @property
+    def offset(self) -> Any:
+        """Bins from the event (offset,)."""
+
+    @property
+    def average(self) -> Any:
+        """Mean score (offset,)."""
+
+    @property
+    def low(self) -> Any:
+        """Lower end of the band of each offset (offset,)."""
+
+    @property
+    def high(self) -> Any:
+        """Upper end of it (offset,)."""
+
+    @property
+    def low_all(self) -> Any:
+        """Lower end of the band of all offsets together (offset,)."""
+
+    @property
+    def high_all(self) -> Any:
+        """Upper end of it (offset,)."""
+
+    @property
+    def n_event(self) -> Any:
+        """Events in the mean (offset,)."""
 
 
 @style.styled

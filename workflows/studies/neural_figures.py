@@ -140,9 +140,9 @@ def _around(cell: xr.Dataset, mine: np.ndarray, name: str, config: NeuralRecordi
     time, starts = cell["score_time"].values[known], cell["event_time"].values
     trials = np.sort(starts[cell["event_name"].values == "trial"])
     bins, run = _bins_and_runs(time, trials, bin_size, lag)
-    event = np.rint((starts[mine] - time[0]) / bin_size).astype(int) + lag
+    event = _event_bins(starts[mine], time, bins, bin_size)
     before, after = (round(seconds / bin_size) for seconds in config.figures.window)
-    curve: Any = peri_event(
+    curve = peri_event(
         cell["score"].values[known], bins, run, event, window=(before, after), lag=lag, n_shift=SHIFTS, seed=config.seed
     )
     return figures.events(curve, bin_size, title=style.wrapped(f"{_title(cell)}: {name} starts", 42))
@@ -154,7 +154,16 @@ def _bins_and_runs(time: np.ndarray, trials: np.ndarray, bin_size: float, lag: i
     A stretch ends at a gap in time or where a trial begins: trials of a recording may have been put end to end. The
     border of an epoch, which no transition crosses, leaves a bin or more without a score and is no end.
     """
-    bins = np.rint((time - time[0]) / bin_size).astype(int) + lag
+    # from one to the next: the bins of a trial begin with it, a fraction of a bin off those of another
+    step = np.rint(np.diff(time) / bin_size).astype(int)
+    bins = lag + np.concatenate([[0], np.cumsum(step)])
     trial = np.searchsorted(trials, time - (lag - 0.5) * bin_size)
     gap = (np.diff(bins) > lag + 1) | (np.diff(trial) != 0)
     return bins, np.concatenate([[0], np.cumsum(gap)])
+
+
+def _event_bins(event: np.ndarray, time: np.ndarray, bins: np.ndarray, bin_size: float) -> np.ndarray:
+    """Return the bins of events (event,), counted from the scores that follow them in their trial."""
+    after = np.minimum(np.searchsorted(time, event - bin_size / 2), len(time) - 1)
+    found: np.ndarray = bins[after] - np.rint((time[after] - event) / bin_size).astype(int)
+    return found

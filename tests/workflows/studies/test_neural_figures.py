@@ -147,3 +147,20 @@ def test_bins_and_runs__end_at_gaps_and_trials_and_not_at_other_borders(lag):
     found, run = neural_figures._bins_and_runs(time, np.array([5.0 + 3.5]), 0.1, lag)
     np.testing.assert_array_equal(found, np.concatenate([stretch[lag:] for stretch in bins]))
     np.testing.assert_array_equal(run, np.repeat([0, 0, 1, 2], 10 - lag))
+
+
+@pytest.mark.parametrize("shift", [0.05, 0.0501, 0.0499, 0.07])
+@pytest.mark.parametrize("lag", [1, 2])
+def test_bins_and_runs__trials_whose_bins_are_a_fraction_apart(lag, shift):
+    # every trial has bins of its own: of two trials half a bin apart, no two bins may become one
+    starts = 3.0 * np.arange(4) + shift * np.arange(4)
+    time = np.concatenate([start + 0.1 * np.arange(lag, 20) for start in starts])
+    bins, run = neural_figures._bins_and_runs(time, starts, 0.1, lag)
+    np.testing.assert_array_equal(run, np.repeat(np.arange(4), 20 - lag))
+    for number in range(4):
+        np.testing.assert_array_equal(np.diff(bins[run == number]), 1)
+    assert len(set(bins)) == len(bins)
+    event = neural_figures._event_bins(starts + 0.5, time, bins, 0.1)
+    np.testing.assert_array_equal(event, [bins[run == number][0] - lag + 5 for number in range(4)])
+    begin = neural_figures._event_bins(starts, time, bins, 0.1)
+    np.testing.assert_array_equal(begin, [bins[run == number][0] - lag for number in range(4)])
