@@ -165,12 +165,12 @@ def _byblocks(train: SpinFlips, theta_of: Callable[[slice], tuple[np.ndarray, in
 def _mtur_shares(scores: RunScores, count: np.ndarray, value: np.ndarray, length: int) -> np.ndarray:
     r"""Return how much each run (restart,) moves the mean over spins of f ln(1 + 2S), S = <g> K^-1 <g>, to first order.
 
-    With u = theta.g = 2 <g> K^-1 g, of mean 2S, a flip moves 2S by :math:`2 (u - 2S) - (u - 2S)^2 / 2 + S`, because K
-    moves with it.
+    With u = theta.g = 2 <g> K^-1 g, of mean 2S, a flip moves 2S by :math:`2 (u - 2S) - (u - 2S)^2 / 2 + 2S`, because K
+    moves with it. Over all flips that is zero on average: the variance of u is 4S.
     """
     mean = scores.score.sum(axis=0) / count
     squares = scores.square - 2 * mean * scores.score + mean**2 * scores.count
-    moved = 2 * (scores.score - mean * scores.count) - squares / 2 + mean / 2 * scores.count
+    moved = 2 * (scores.score - mean * scores.count) - squares / 2 + mean * scores.count
     # summed over the flips of a run and divided by its samples, the frequency of flips is in it already
     runs = (moved / (1 + mean) + (scores.count - count / len(scores.count)) * value) / length
     return np.mean(runs, axis=1)
