@@ -19,7 +19,7 @@ from ..spikes.transitions import Transitions
 from . import uncertainty
 from .judgement import HeldOut, Judgement, judge
 from .pair_moments import PairMoments, PairSums, Standardised, checked, standardised
-from .splits import Split, split_transitions
+from .splits import Split, check_fractions, split_transitions
 
 SHARES = (1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.15)
 """Shares of the irreversible part of the lagged covariance that validation data choose from."""
@@ -120,8 +120,7 @@ class GaussianEP:
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        check_fractions(self.fractions)
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
 

@@ -209,7 +209,7 @@ def _interval(
     draws = share @ np.stack([fold.blocks.bootstrap(n_draw, rng) for fold in folds])
     if overlap:
         draws = uncertainty.widened(draws, overlap * _noise_of_theta(folds, share))
-    return uncertainty.percentile_interval(draws, n_block), float(draws.std(ddof=1)), ""
+    return uncertainty.percentile_interval(draws, n_block), float(draws.std(ddof=min(1, n_draw - 1))), ""
 
 
 def _p_value(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator, overlap: float) -> float:

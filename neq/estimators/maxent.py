@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import EstimationError
 from ..observables import Observable, observable_named
+from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
 from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import MaxEntResult
 from .ridge_path import PathFit, PathOptions, fit_path, fit_ridge, score_mean
-from .splits import Split, fold_splits, split_transitions
+from .splits import Split, check_fractions, fold_splits, split_transitions
 
 __all__ = ["MaxEnt", "MaxEntResult"]
 
@@ -25,13 +26,15 @@ __all__ = ["MaxEnt", "MaxEntResult"]
 class _Fold:
     """What was fitted without the test part of one split, and how it does on the parts.
 
-    ``half`` is the value on the test part of a theta from half of the training part, NaN where it was not asked for.
+    ``half`` is the value on the test part of a theta from half of the other parts, NaN where it was not asked for.
+    ``n_fitted`` transitions made theta: those of train, and of validation where it was fitted again.
     """
 
     split: Split
     path: PathFit
     train_value: float
     half: float
+    n_fitted: int
     spikes_per_bin: float
 
 
@@ -93,8 +96,7 @@ class MaxEnt:
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        check_fractions(self.fractions)
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
         if self.cross_fit is not None and not (self.cross_fit >= 2 and float(self.cross_fit).is_integer()):
@@ -128,9 +130,9 @@ class MaxEnt:
         family = observable_named(self.observable)
         if not family.n_parameter(transitions.n_unit):
             raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
-        folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, _stream(seed, 0))]
+        folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, stream(seed, 0))]
         held_out = _hold_out(family, transitions, folds)
-        verdict = judge(held_out, self.n_draw, _stream(seed, 1), _overlap(folds))
+        verdict = judge(held_out, self.n_draw, stream(seed, 1), _overlap(folds))
         return MaxEntResult(
             **vars(verdict) | {"reason": _reason(verdict.reason, folds)},
             entropy_production_train=_mean(folds, "train", [fold.train_value for fold in folds]),
@@ -163,12 +165,16 @@ class MaxEnt:
             halves = transitions.take(split.train_half), transitions.take(split.validation_half)
             theta = self._half(family, *halves)
             half = score_mean(family, test, theta, family.mean(test))
-        return _Fold(split, path, train_value, half, test.spikes_per_bin)
+        n_fitted = len(split.train) + (len(split.validation) if path.refitted else 0)
+        return _Fold(split, path, train_value, half, n_fitted, test.spikes_per_bin)
 
     def _half(self, family: Observable, train: Transitions, validation: Transitions) -> np.ndarray:
         """Return theta from half of the training and validation parts; zero if it shows no evidence."""
+        nothing = np.zeros(family.n_parameter(train.n_unit))
+        if not family.variance(train).any():
+            return nothing
         path = fit_path(fitting_observable(family, train), train, validation, self.path)
-        return path.theta if path.validation > 0 else np.zeros_like(path.theta)
+        return path.theta if path.validation > 0 else nothing
 
     def _published(self, family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> np.ndarray:
         """Return the theta of the couplings: that of the single split, or one from all transitions."""
@@ -242,14 +248,8 @@ def _mean(folds: Sequence[_Fold], part: str, values: Sequence[float]) -> float:
 def _overlap(folds: Sequence[_Fold]) -> float:
     """Return the share of the other folds that a theta was fitted on; 0 for a single split."""
     n_other = [sum(len(other.split.test) for other in folds if other is not fold) for fold in folds]
-    return float(np.mean([len(fold.split.train) / n for fold, n in zip(folds, n_other, strict=True) if n] or [0.0]))
+    return float(np.mean([fold.n_fitted / n for fold, n in zip(folds, n_other, strict=True) if n] or [0.0]))
 
 
 def _median_ridge(folds: Sequence[_Fold]) -> float:
     return float(np.median([fold.path.ridge for fold in folds]))
-
-
-def _stream(seed: int | np.random.SeedSequence, number: int) -> np.random.Generator:
-    """Return one of the independent streams of a seed; the sequence itself is left as it was."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return np.random.default_rng(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number)))

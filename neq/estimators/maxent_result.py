@@ -25,9 +25,10 @@ class MaxEntResult:
     entropy_production_uncapped
         The same without the cap, and of the best non-zero theta where ``entropy_production`` is 0 for want of evidence.
     entropy_production_train
-        Objective of the same theta on the training part: in-sample, biased up.
+        Objective of the same theta on the training part: in-sample, so biased upwards.
     entropy_production_half
-        Held-out objective of a theta from half of the training part, same test part; NaN where it was not asked for.
+        Held-out objective of a theta from half of the training and validation parts, same test part; NaN where it was
+        not asked for.
     fold_entropy_production
         Value of each fold (fold,); a single split has one.
     interval
@@ -42,9 +43,9 @@ class MaxEntResult:
         ``data_limited``: half of the training data change it by more than a tenth and more than one standard error,
         or there is no evidence.
     theta
-        Parameters (observable,) fitted on the training part; the best non-zero candidate. Cross-fitted: fitted on all
-        transitions at the median of the chosen ridges (stopped early, without a ridge: the mean of the folds), for the
-        couplings only; no value here belongs to it.
+        Parameters (observable,) fitted on the training part and, at the ridge that validation chose, on both; without
+        evidence the best non-zero candidate of the training part. Cross-fitted: fitted on all transitions at the
+        median of the chosen ridges, for the couplings only; no value here belongs to it.
     fold_theta
         The parameters (fold, observable) that were scored on each fold.
     observable, n_unit

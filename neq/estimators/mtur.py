@@ -14,7 +14,7 @@ from ..spikes.transitions import Transitions
 from . import uncertainty
 from .conjugate_gradients import StepProblem, best_step, solve_step, step_problem
 from .scalar_relation import HeldOutRelation, evaluate_relation, signed_relation
-from .splits import split_transitions
+from .splits import check_fractions, split_transitions
 
 MAX_RELATIVE_BIAS = 0.1
 """Share of the value above which its bias calls it data-limited."""
@@ -43,8 +43,8 @@ class MTURResult:
     p_value
         Share of random reversals of whole held-out blocks whose mean of theta.g reaches the recorded one.
     quality
-        Reasons to doubt ``entropy_production``. ``capped``: the cap holds it down. ``data_limited``: the bias is
-        unknown or more than a tenth of it.
+        Reasons to doubt ``entropy_production``. ``capped``: the cap holds it down. ``data_limited``: it is 0, or the
+        bias is unknown or a tenth of it or more.
     theta
         K^-1 <g> (observable,): the most precise of all currents is theta.g.
     observable, n_unit
@@ -136,8 +136,7 @@ class MTUR:
                 "the uncertainty relation holds only for observables that change sign when the two bins are exchanged, "
                 f"which {self.observable!r} does not; use observable 'antisymmetric', or NewtonStep or MaxEnt"
             )
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        check_fractions(self.fractions)
         if not 0 < self.ridge < np.inf:
             raise EstimationError(f"ridge must be a positive number; found {self.ridge}")
         if self.n_draw < 0:
@@ -230,5 +229,5 @@ def _direction(problem: StepProblem, validation: Transitions) -> np.ndarray:
 
 def _doubts(raw: float, value: float, bias: float) -> frozenset[str]:
     """Return the names of the reasons to doubt the in-sample value."""
-    flags = {"capped": raw > value, "data_limited": not bias <= MAX_RELATIVE_BIAS * raw}
+    flags = {"capped": raw > value, "data_limited": not bias < MAX_RELATIVE_BIAS * raw}
     return frozenset(name for name, holds in flags.items() if holds)

@@ -17,7 +17,7 @@ from .conjugate_gradients import DAMPING, StepFit, best_step, step_problem
 from .dense_observables import fitting_observable
 from .judgement import HeldOut, Judgement, judge
 from .ridge_path import score_mean
-from .splits import Split, split_transitions
+from .splits import Split, check_fractions, split_transitions
 
 RIDGE = 1e-4
 """Added to the diagonal of the covariance of g, as the published code does."""
@@ -128,8 +128,7 @@ class NewtonStep:
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        check_fractions(self.fractions)
         if not self.damping or not all(0 <= s <= 1 and 0 <= weight < np.inf for s, weight in self.damping):
             raise EstimationError(
                 f"damping must be pairs (s, lambda), 0 <= s <= 1 and 0 <= lambda; found {self.damping}"
@@ -155,6 +154,8 @@ class NewtonStep:
             There are too few units or transitions, or nothing in them varies.
         """
         family = observable_named(self.observable)
+        if not family.n_parameter(transitions.n_unit):
+            raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
         split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         step = self._step(family, train, validation)
@@ -187,6 +188,8 @@ class NewtonStep:
         """Return the held-out value of the step of half the training and validation parts; 0 without evidence."""
         parts = (split.train_half, split.validation_half, split.test)
         train, validation, test = (transitions.take(part) for part in parts)
+        if not family.variance(train).any():
+            return 0.0
         step = self._step(family, train, validation)
         return score_mean(family, test, step.theta, family.mean(test)) if step.validation > 0 else 0.0
 

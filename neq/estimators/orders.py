@@ -26,13 +26,14 @@ import numpy as np
 
 from ..errors import EstimationError
 from ..observables import Observable
+from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
 from .judgement import HeldOut, doubts
 from .order_features import NestedObservable, check_order
 from .order_result import OrderDecompositionResult
 from .ridge_path import PathFit, PathOptions, fit_path, score_mean
-from .splits import split_transitions
+from .splits import check_fractions, split_transitions
 
 __all__ = ["OrderDecomposition", "OrderDecompositionResult"]
 
@@ -88,8 +89,7 @@ class OrderDecomposition:
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise EstimationError(f"fractions must be three positive shares that add up to 1; found {self.fractions}")
+        check_fractions(self.fractions)
         if self.n_draw < 0:
             raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
 
@@ -114,12 +114,12 @@ class OrderDecomposition:
             in them varies.
         """
         check_order(self.max_order, transitions.n_unit)
-        split = split_transitions(transitions, self.split, np.random.default_rng(_child(seed, 0)), self.fractions)
+        split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         steps: list[_Step] = []
         for order in range(1, self.max_order + 1):
             steps.append(self._step(order, steps, train, validation))
-        return _judge(steps, transitions, test, self.n_draw, _child(seed, 1))
+        return _judge(steps, transitions, test, self.n_draw, seed)
 
     def _step(self, order: int, below: Sequence[_Step], train: Transitions, validation: Transitions) -> _Step:
         """Fit one order as a change of the theta below it; keep the change if it is better on both parts."""
@@ -145,7 +145,7 @@ class OrderDecomposition:
 
 
 def _judge(
-    steps: Sequence[_Step], transitions: Transitions, test: Transitions, n_draw: int, seed: np.random.SeedSequence
+    steps: Sequence[_Step], transitions: Transitions, test: Transitions, n_draw: int, seed: int | np.random.SeedSequence
 ) -> OrderDecompositionResult:
     """Score every order on the same blocks of held-out transitions."""
     length = max(_block_length(step, transitions) for step in steps)
@@ -186,7 +186,7 @@ def _chosen(
 
 
 def _intervals(
-    candidates: Sequence[HeldOut], chosen: Sequence[HeldOut], n_draw: int, seed: np.random.SeedSequence
+    candidates: Sequence[HeldOut], chosen: Sequence[HeldOut], n_draw: int, seed: int | np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Return the intervals of the values and of the increments, (order, 2) each, and why there are none."""
     n_block = chosen[0].blocks.n_block
@@ -197,7 +197,7 @@ def _intervals(
 
     def draws(part: HeldOut) -> np.ndarray:
         # the same stream for every order draws the same blocks: that is the pairing
-        return part.blocks.bootstrap(n_draw, np.random.default_rng(seed))
+        return part.blocks.bootstrap(n_draw, stream(seed, 1))
 
     values = [draws(part) for part in chosen]
     below = [np.zeros(n_draw), *values[:-1]]
@@ -230,9 +230,3 @@ def _doubts(step: _Step, part: HeldOut) -> frozenset[str]:
 
 def _objective(observable: NestedObservable, transitions: Transitions, theta: np.ndarray) -> float:
     return score_mean(cast(Observable, observable), transitions, theta, observable.mean(transitions))
-
-
-def _child(seed: int | np.random.SeedSequence, number: int) -> np.random.SeedSequence:
-    """Return one of the independent streams of a seed, numbered as those of ``MaxEnt``: equal seeds, equal splits."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number))

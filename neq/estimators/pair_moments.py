@@ -37,7 +37,7 @@ class Modes:
 
 @dataclass(frozen=True, eq=False)
 class PairMoments:
-    """Covariance and lagged covariance (unit_0, unit_1), later with earlier, of pairs of samples.
+    """Covariance, lagged covariance (unit_0, unit_1), later with earlier, and mean (unit,) of pairs of samples.
 
     Examples
     --------
@@ -50,6 +50,7 @@ class PairMoments:
 
     covariance: np.ndarray
     lagged: np.ndarray
+    mean: np.ndarray | float = 0.0
 
     @cached_property
     def modes(self) -> Modes:
@@ -97,7 +98,7 @@ class PairSums:
         earlier, later = self.total / self.n_transition
         mean = (earlier + later) / 2
         lagged = self.product / self.n_transition - np.outer(later, mean) - np.outer(mean, earlier - mean)
-        return PairMoments(self.square / (2 * self.n_transition) - np.outer(mean, mean), lagged)
+        return PairMoments(self.square / (2 * self.n_transition) - np.outer(mean, mean), lagged, mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ class Standardised:
         for first in range(0, pairs.n_transition, PIECE):
             rows = slice(first, first + PIECE)
             earlier, later = self.at(pairs.earlier[rows]), self.at(pairs.later[rows])
-            modes = (earlier + later) @ law.modes.of_sum * ((later - earlier) @ law.modes.of_difference)
+            modes = (earlier + later - 2 * law.mean) @ law.modes.of_sum * ((later - earlier) @ law.modes.of_difference)
             scores[rows] = modes @ weights
         return scores.T
 

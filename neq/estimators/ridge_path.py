@@ -66,6 +66,8 @@ class PathFit:
         Iterations of the optimiser and evaluations of the training objective, over the whole path.
     turned
         True where validation had stopped improving when the walk ended, False where the path ran out first.
+    refitted
+        True where theta was fitted on train and validation together.
     """
 
     theta: np.ndarray
@@ -74,6 +76,7 @@ class PathFit:
     n_iteration: int
     n_evaluation: int
     turned: bool
+    refitted: bool
 
 
 class _Training:
@@ -131,12 +134,13 @@ def fit_path(
         unimproved = 0 if candidates.value > before else unimproved + 1
         ridge /= options.ratio
     theta, n_evaluation = candidates.theta, walk.n_evaluation
-    if options.refit and candidates.value > 0:
+    refitted = options.refit > 0 and candidates.value > 0
+    if refitted:
         both = _both(training, candidates)
         again = _converge(both, candidates.ridge, options.refit, theta)
         theta, n_evaluation = both.coordinates.theta(again.point), n_evaluation + again.n_evaluation
     turned = unimproved >= options.patience
-    return PathFit(theta, candidates.value, candidates.ridge, n_iteration, n_evaluation, turned)
+    return PathFit(theta, candidates.value, candidates.ridge, n_iteration, n_evaluation, turned, refitted)
 
 
 def fit_ridge(

@@ -31,7 +31,8 @@ def signed_relation(mean: np.ndarray | float, square: np.ndarray | float) -> np.
     array([ 0.693, -0.693,  0.   ])
     """
     mean = np.asarray(mean, dtype=float)
-    variance = np.maximum(square - mean**2, np.finfo(float).tiny)
+    # an observable that never varies has a variance of rounding errors
+    variance = np.maximum(square - mean**2, np.maximum(np.finfo(float).eps * np.asarray(square), np.finfo(float).tiny))
     return np.sign(mean) * np.log1p(2 * mean**2 / variance)
 
 
@@ -70,12 +71,12 @@ def evaluate_relation(
     interval, p_value, reason = (np.nan, np.nan), np.nan, "no interval: n_draw is 0"
     if n_draw:
         turned = rng.choice([-1.0, 1.0], (n_draw, n_block)) @ sums[1]
-        p_value = (1 + np.count_nonzero(turned >= sums[1].sum() * (1 - 1e-12))) / (1 + n_draw)
+        p_value = (1 + np.count_nonzero(turned >= sums[1].sum() - 1e-12 * np.abs(sums[1]).sum())) / (1 + n_draw)
         reason = f"no interval: {n_block} held-out blocks of independent time, {uncertainty.MIN_BLOCK} are needed"
     if n_draw and n_block >= uncertainty.MIN_BLOCK:
         draws = rng.multinomial(n_block, np.full(n_block, 1 / n_block), n_draw) @ sums.T
         interval = uncertainty.percentile_interval(
-            signed_relation(draws[:, 1] / draws[:, 0], draws[:, 2] / draws[:, 0])
+            signed_relation(draws[:, 1] / draws[:, 0], draws[:, 2] / draws[:, 0]), n_block
         )
         reason = ""
     return HeldOutRelation(value, interval, n_block, float(p_value), int(count)), reason

@@ -35,6 +35,18 @@ class Split:
     validation_half: np.ndarray
 
 
+def check_fractions(fractions: tuple[float, ...]) -> None:
+    """Refuse shares of train, validation and test that are none.
+
+    Raises
+    ------
+    EstimationError
+        They are not three positive numbers that add up to 1.
+    """
+    if len(fractions) != 3 or not (min(fractions) > 0 and abs(sum(fractions) - 1) <= 1e-9):
+        raise EstimationError(f"fractions must be three positive shares that add up to 1; found {fractions}")
+
+
 def split_transitions(
     transitions: Transitions,
     kind: str,

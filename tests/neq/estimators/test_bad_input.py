@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from neq import MaxEnt, Transitions, objective
+from neq import MTUR, GaussianEP, MaxEnt, NewtonStep, Transitions, objective
 from neq.errors import EstimationError
+from neq.estimators.orders import OrderDecomposition
+from neq.estimators.splits import split_transitions
+from neq.seeds import stream
 
 ESTIMATORS = {
     "blocked": MaxEnt(n_draw=99),
@@ -180,3 +183,49 @@ def test_objective__theta_beyond_floating_point_is_a_named_error(observable):
 def test_objective__theta_of_another_length(observable):
     with pytest.raises(EstimationError, match="theta must have"):
         objective(Transitions.from_spikes(cycle()), np.zeros(4), observable)
+
+
+def test_n_draw_of_one_gives_no_spread_and_no_warning():
+    result = MaxEnt(n_draw=1).fit(Transitions.from_spikes(cycle()))
+    assert result.interval[0] == result.interval[1]
+
+
+@pytest.mark.parametrize("estimator", [MaxEnt, NewtonStep])
+def test_half_of_the_training_part_may_be_silent(estimator):
+    spikes = np.zeros((2000, 3), bool)
+    split = split_transitions(Transitions.from_spikes(spikes), "blocked", stream(0, 0))
+    other_half = np.setdiff1d(split.train, split.train_half)
+    inside = other_half[np.isin(other_half - 1, other_half)]
+    spikes[inside] = cycle(len(inside))
+    result = estimator(n_draw=0).fit(Transitions.from_spikes(spikes), seed=0)
+    assert result.theta.any()
+    assert result.entropy_production_half == 0.0
+    assert "data_limited" in result.quality
+
+
+@pytest.mark.parametrize("estimator", [NewtonStep(), MTUR(), MaxEnt()])
+def test_no_units(estimator):
+    with pytest.raises(EstimationError, match="needs 2 units or more; found 0"):
+        estimator.fit(Transitions.from_spikes(np.zeros((100, 0), bool)))
+
+
+@pytest.mark.parametrize("estimator", [MaxEnt, NewtonStep, MTUR, GaussianEP, OrderDecomposition])
+@pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.3, 0.0), (0.7, 0.2, 0.2), (np.nan, 0.2, 0.1)])
+def test_fractions_must_be_shares(estimator, fractions):
+    with pytest.raises(EstimationError, match="three positive shares"):
+        estimator(fractions=fractions)
+
+
+@pytest.mark.parametrize("n_turn", [4, 5, 7, 10])
+def test_mtur__current_that_never_varies(n_turn):
+    result = MTUR(held_out=True).fit(Transitions.from_spikes(np.tile(np.eye(4, dtype=bool), (n_turn, 1))), seed=1)
+    assert "capped" in result.quality
+    assert 0 < result.entropy_production_held_out < 50
+
+
+def test_mtur__a_value_of_zero_is_flagged():
+    spikes = np.zeros((1500, 5), bool)
+    spikes[[100, 700], [0, 1]] = True
+    result = MTUR().fit(Transitions.from_spikes(spikes))
+    assert result.entropy_production == 0.0
+    assert "data_limited" in result.quality

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from neq import MaxEnt, Transitions, objective
 from neq.errors import EstimationError
+from neq.estimators import maxent
 from neq.estimators.dense_observables import fitting_observable
-from neq.estimators.ridge_path import fit_ridge
+from neq.estimators.judgement import judge
+from neq.estimators.ridge_path import PathOptions, fit_ridge
 from neq.estimators.splits import fold_splits
 from neq.observables import observable_named
 
@@ -131,3 +133,21 @@ def test_cross_fit__needs_two_folds_or_more(cross_fit):
 def test_cross_fit__needs_a_blocked_split():
     with pytest.raises(EstimationError, match="split 'blocked'"):
         MaxEnt(cross_fit=3, split="shuffled")
+
+
+def test_cross_fit__what_folds_share_counts_all_that_made_theta(transitions, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        maxent, "judge", lambda folds, n_draw, rng, overlap: seen.append(overlap) or judge(folds, 0, rng)
+    )
+    for refit in (0, 10):
+        MaxEnt(cross_fit=4, half=False, path=PathOptions(refit=refit)).fit(transitions, seed=3)
+    splits = folds_of(transitions)
+    n_test = sum(len(split.test) for split in splits)
+    parts = [("train",), ("train", "validation")]
+    expected = [
+        np.mean([sum(len(getattr(split, part)) for part in used) / (n_test - len(split.test)) for split in splits])
+        for used in parts
+    ]
+    assert seen == pytest.approx(expected)
+    assert expected[1] > 0.95

@@ -6,7 +6,7 @@ from scipy import linalg, stats
 
 from neq import GaussianEP
 from neq.errors import EstimationError
-from neq.estimators.pair_moments import PairMoments, checked, standardised
+from neq.estimators.pair_moments import PairMoments, Standardised, checked, standardised
 from neq.models.kinetic_ising import KineticIsing
 from neq.spikes.transitions import Transitions
 
@@ -87,6 +87,17 @@ def test_log_ratios__are_those_of_the_two_densities(share):
     reverse = stats.multivariate_normal(np.zeros(6), np.block([[covariance, shared], [shared.T, covariance]]))
     np.testing.assert_allclose(found[1], forward.logpdf(both) - reverse.logpdf(both), atol=1e-10)
     np.testing.assert_array_equal(found[0], 0)
+
+
+def test_log_ratios__are_centred_on_the_law_and_not_on_the_samples_at_hand():
+    values = simulate(0.6 * np.eye(3) + 0.2 * np.roll(np.eye(3), 1, axis=0), np.eye(3), 500, seed=0)
+    pairs = Transitions.from_spikes(np.zeros((500, 1), bool))
+    train, test = pairs.take(np.arange(300)), pairs.take(np.arange(300, 499))
+    scores = []
+    for mean in (0.0, 2.0):
+        samples = Standardised(values, np.full(3, mean), np.ones(3))
+        scores.append(samples.log_ratios(test, samples.sums(train).moments(), (1.0,)))
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-9)
 
 
 @pytest.mark.parametrize("lag", [1, 3])

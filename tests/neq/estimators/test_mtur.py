@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from neq import MTUR, Transitions
 from neq.errors import EstimationError
 from neq.estimators.mtur import sampling_bias
 from neq.estimators.scalar_relation import evaluate_relation, signed_relation
+from neq.estimators.uncertainty import percentile_interval
 from neq.models.kinetic_ising import KineticIsing
 
 
@@ -180,3 +182,24 @@ def test_options__flow_is_refused_because_it_is_not_odd():
 def test_options__are_checked(options):
     with pytest.raises(EstimationError, match=next(iter(options))):
         MTUR(**options)
+
+
+def test_evaluate_relation__the_recorded_order_is_among_the_reversals_whatever_its_sign():
+    score = np.full(100, -0.3) + np.random.default_rng(0).normal(0, 0.1, 100)
+    found, _ = evaluate_relation(score, np.zeros(100), 199, np.random.default_rng(1))
+    assert found.p_value == 1.0
+
+
+def test_evaluate_relation__intervals_of_few_blocks_reach_further():
+    score = np.random.default_rng(0).normal(0.5, 1.0, 2000)
+    block = np.arange(2000) // 100
+    found, _ = evaluate_relation(score, block, 4999, np.random.default_rng(1))
+    sums = np.stack([np.full(20, 100), np.bincount(block, score), np.bincount(block, score**2)])
+    draws = np.random.default_rng(2).multinomial(20, np.full(20, 1 / 20), 4999) @ sums.T / 2000
+    width = np.ptp(percentile_interval(signed_relation(draws[:, 1], draws[:, 2])))
+    assert np.ptp(found.interval) == pytest.approx(stats.t.ppf(0.975, 19) / 1.96 / np.sqrt(0.95) * width, rel=0.05)
+
+
+@pytest.mark.parametrize("mean", [1.0, -3.0, 1e5])
+def test_signed_relation__no_variance_is_large_and_finite(mean):
+    assert 30 < np.sign(mean) * signed_relation(mean, mean**2) < 40
