@@ -13,10 +13,12 @@ import platform
 import resource
 import time
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from neq.estimators.per_spin import PER_SPIN
-from neq.models.spin_flips import draw_couplings, sample_spin_flips
+from neq.models import sparse_spin_couplings
+from neq.models.spin_flips import sample_spin_flips
 
 FULL = 1_000_000
 
@@ -24,8 +26,8 @@ FULL = 1_000_000
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
-    couplings = draw_couplings(arguments.units, seed=1)
-    small = sample_spin_flips(draw_couplings(10, mean_neighbours=3), 1.0, 200, 20)
+    couplings = sparse_spin_couplings(arguments.units, np.random.default_rng(1))
+    small = sample_spin_flips(sparse_spin_couplings(10, np.random.default_rng(0), mean_neighbours=3), 1.0, 200, 20)
     PER_SPIN["maxent"]().fit(small.flips)
     print(f"{platform.processor() or platform.machine()}, one thread; N = {arguments.units}, beta = {arguments.beta}")
     print(f"before: {_peak():.0f} MiB")

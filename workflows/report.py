@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,14 @@ def write_report(run_folder: str | Path, study: Study, reduced: reduce.Reduced |
         The page.
     """
     folder = Path(run_folder)
-    page = render(folder, reduced or reduce.reduce_run(folder, study))
+    page = render(folder, reduced or reduce.reduce_run(folder, study), study.reading)
     with store.problems(folder):
         write_whole(folder / NAME, page.encode())
     return folder / NAME
 
 
-def render(run_folder: Path, reduced: reduce.Reduced) -> str:
-    """Return the page as text."""
+def render(run_folder: Path, reduced: reduce.Reduced, reading: Sequence[str] = ()) -> str:
+    """Return the page as text; ``reading`` stands in place of what holds for pairs of bins."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -55,7 +55,7 @@ def render(run_folder: Path, reduced: reduce.Reduced) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(context(run_folder, reduced))
+    return environment.get_template(TEMPLATE).render(context(run_folder, reduced), reading=reading)
 
 
 def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:

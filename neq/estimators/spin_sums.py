@@ -126,13 +126,19 @@ def run_scores(flips: SpinFlips, spins: slice, theta: np.ndarray) -> RunScores:
     """Return the sums over each run of the scores for theta (spin, source)."""
     shape = (flips.n_restart, len(theta))
     count, score, square, weight, top = (np.zeros(shape) for _ in range(5))
-    for run, (x, flipped) in enumerate(flips.portions(flips.samples_per_restart)):
-        mine, here = x[:, spins], flipped[:, spins]
-        u = np.where(here, _scores(x, mine, theta), 0.0)
-        log_weight = np.where(here, -u, -np.inf)
-        top[run] = log_weight.max(axis=0)
-        count[run], score[run], square[run] = here.sum(axis=0), u.sum(axis=0), np.sum(u**2, axis=0)
-        weight[run] = np.exp(log_weight - np.where(np.isfinite(top[run]), top[run], 0.0)).sum(axis=0)
+    top[:] = -np.inf
+    for run in range(flips.n_restart):
+        for x, flipped in flips.restarts(run, run + 1).portions(SAMPLES_AT_ONCE):
+            mine, here = x[:, spins], flipped[:, spins]
+            u = np.where(here, _scores(x, mine, theta), 0.0)
+            log_weight = np.where(here, -u, -np.inf)
+            before, top[run] = top[run].copy(), np.maximum(top[run], log_weight.max(axis=0))
+            own_shift = np.where(np.isfinite(top[run]), top[run], 0.0)
+            count[run] += here.sum(axis=0)
+            score[run] += u.sum(axis=0, dtype=float)
+            square[run] += np.sum(u**2, axis=0, dtype=float)
+            weight[run] *= np.exp(before - own_shift)
+            weight[run] += np.exp(log_weight - own_shift).sum(axis=0, dtype=float)
     shift = top.max(axis=0)
     shift[~np.isfinite(shift)] = 0.0
     return RunScores(count, score, square, weight * np.exp(top - shift), shift)

@@ -17,8 +17,11 @@ import numpy as np
 from scipy import sparse
 
 from neq import seeds
+from neq.errors import ModelError
 from neq.kernels import spin_flips as kernels
 from neq.spikes.spin_flips import SpinFlips
+
+from .network import Couplings
 
 WARM_UP = 0.1
 """Share of a run that comes before its first sample."""
@@ -53,29 +56,8 @@ class SpinSample:
         return float(self.restart_entropy_production.std(ddof=1) / np.sqrt(n_restart))
 
 
-def draw_couplings(n_unit: int, seed: int = 0, mean_neighbours: float = 6.0) -> np.ndarray:
-    """Draw sparse asymmetric couplings J (target, source): each is there with equal chance, N(0, 1) / sqrt(neighbours).
-
-    Examples
-    --------
-    >>> couplings = draw_couplings(50)
-    >>> bool(4.5 < (couplings != 0).sum(axis=1).mean() < 7.5), bool(np.diag(couplings).any())
-    (True, False)
-    """
-    if n_unit < 2 or not 0 < mean_neighbours <= n_unit - 1:
-        raise ValueError(
-            f"expected 2 spins or more and between 0 and n_unit - 1 mean neighbours; "
-            f"found {n_unit} and {mean_neighbours}"
-        )
-    random = seeds.generator(seed, role="couplings", n_unit=n_unit)
-    there = random.random((n_unit, n_unit)) < mean_neighbours / (n_unit - 1)
-    couplings = there * random.normal(size=(n_unit, n_unit)) / np.sqrt(mean_neighbours)
-    np.fill_diagonal(couplings, 0.0)
-    return couplings
-
-
 def sample_spin_flips(
-    couplings: np.ndarray, beta: float, n_sample: int, n_restart: int, seed: int = 0, **labels: seeds.Label
+    couplings: Couplings, beta: float, n_sample: int, n_restart: int, seed: int = 0, **labels: seeds.Label
 ) -> SpinSample:
     """Sample a network of spins in independent runs, ``n_unit`` attempted updates apart.
 
@@ -85,7 +67,7 @@ def sample_spin_flips(
     Parameters
     ----------
     couplings
-        J (target, source), zero on the diagonal.
+        J (target, source), zero on the diagonal; an array or a CSR array, to the same samples.
     beta
         Inverse temperature.
     n_sample, n_restart
@@ -93,13 +75,20 @@ def sample_spin_flips(
     seed, labels
         Each run has its own stream, from these and its number alone.
 
+    Raises
+    ------
+    ModelError
+        The couplings are no square matrix of finite numbers with a zero diagonal, beta is not finite, or the samples
+        do not make runs of equal length.
+
     Examples
     --------
-    >>> sample = sample_spin_flips(draw_couplings(10), 1.0, n_sample=20_000, n_restart=20)
+    >>> couplings = np.roll(np.eye(10), 1, axis=0)
+    >>> sample = sample_spin_flips(couplings, 1.0, n_sample=20_000, n_restart=20)
     >>> sample.flips.n_sample, bool(0.1 < sample.entropy_production < 0.5)
     (20000, True)
     """
-    couplings = np.asarray(couplings, dtype=float)
+    couplings = couplings.toarray() if isinstance(couplings, sparse.csr_array) else np.asarray(couplings, dtype=float)
     _check(couplings, beta, n_sample, n_restart)
     n_unit, length = len(couplings), n_sample // n_restart
     edges = _edges(couplings, beta)
@@ -116,13 +105,13 @@ def sample_spin_flips(
 
 def _check(couplings: np.ndarray, beta: float, n_sample: int, n_restart: int) -> None:
     if couplings.ndim != 2 or couplings.shape[0] != couplings.shape[1] or not len(couplings):
-        raise ValueError(f"expected couplings (target, source), a square matrix; found shape {couplings.shape}")
+        raise ModelError(f"expected couplings (target, source), a square matrix; found shape {couplings.shape}")
     if not np.isfinite(couplings).all() or not np.isfinite(beta):
-        raise ValueError("couplings and beta must be finite numbers; found NaN or infinity")
+        raise ModelError("couplings and beta must be finite numbers; found NaN or infinity")
     if np.diag(couplings).any():
-        raise ValueError("couplings need a zero diagonal; set J_ii = 0")
+        raise ModelError("couplings need a zero diagonal; set J_ii = 0")
     if n_restart < 1 or n_sample < n_restart or n_sample % n_restart:
-        raise ValueError(f"expected n_sample to be a multiple of n_restart; found {n_sample} and {n_restart}")
+        raise ModelError(f"expected n_sample to be a multiple of n_restart; found {n_sample} and {n_restart}")
 
 
 def _edges(couplings: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

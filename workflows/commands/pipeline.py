@@ -15,6 +15,7 @@ from rich.console import Console
 from neq.errors import RecordingError, StoreError
 from workflows import backend, layout, provenance, studies
 from workflows import config as run_config
+from workflows.attributes import plain
 from workflows.commands import damage
 from workflows.commands.plan import status_on
 from workflows.commands.summary_text import Outcome, tell
@@ -73,6 +74,7 @@ def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | Non
         return None
     old = Store.open(path)
     same = old.attrs["config"] == run_config.science(config) and old.attrs["study_version"] == study.version
+    same = same and old.attrs["settings"] == plain(study.settings())
     unusable = any(one.error_type or not (config.run_folder / one.path).exists() for one in old.prepared)
     unreadable = any(True for _ in damage.structure(old))
     if not same or unusable or unreadable or sources_changed(config.run_folder):

@@ -110,6 +110,8 @@ class Study(abc.ABC):
     """Raised when the numbers of this study change."""
     Config: ClassVar[type]
     """Subclass of :class:`workflows.config.RunConfig` with the study's own keys."""
+    reading: ClassVar[tuple[str, ...]] = ()
+    """What the report says of the values, paragraph by paragraph; by default what holds for pairs of bins."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

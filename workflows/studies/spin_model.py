@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from scipy import stats
 from neq import figures, seeds
 from neq.errors import RecordingError
 from neq.estimators.per_spin import PER_SPIN, PerSpinResult
-from neq.models.spin_flips import SpinSample, draw_couplings, sample_spin_flips
+from neq.models import sparse_spin_couplings
+from neq.models.spin_flips import SpinSample, sample_spin_flips
 from neq.variables import quality_bits
 
 from .base import Axis, Cell, Output, Prepared, Study
 from .spin_model_config import SpinModelConfig
-from .spin_model_outputs import OUTPUTS, THETA
+from .spin_model_outputs import OUTPUTS, READING, THETA
 
 COST = {"maxent": 4.0, "newton": 2.0, "mtur": 2.0}
 
@@ -30,9 +32,10 @@ class SpinModel(Study):
     """Beta x estimator x repetition; the estimators of one beta and repetition share their samples."""
 
     name = "spin_model"
-    version = 1
+    version = 2
     Config = SpinModelConfig
     config: SpinModelConfig
+    reading = READING
 
     def axes(self) -> tuple[Axis, ...]:
         """Return beta, estimator and repetition."""
@@ -63,7 +66,8 @@ class SpinModel(Study):
         network = self.config.network
         if network.couplings is not None:
             return read_couplings(network.couplings)
-        return draw_couplings(network.n_unit, self.config.seed, network.mean_neighbours)
+        random = seeds.generator(self.config.seed, role="couplings", n_unit=network.n_unit)
+        return sparse_spin_couplings(network.n_unit, random, mean_neighbours=network.mean_neighbours).toarray()
 
     def dimensions(self, prepared: Any) -> dict[str, int]:
         """Return the number of spins."""
@@ -131,14 +135,19 @@ def read_couplings(path: str) -> np.ndarray:
         The file cannot be read or holds no square matrix.
     """
     try:
-        with np.load(path) as file:
+        with Path(path).open("rb") as stream, np.load(stream) as file:
             name = "J" if "J" in file.files else file.files[0]
             couplings = np.ascontiguousarray(file[name], dtype=float)
-    except (OSError, ValueError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise RecordingError(f"network.couplings: {path} is no npz file with a matrix J ({error})") from error
     if couplings.ndim != 2 or couplings.shape[0] != couplings.shape[1] or np.diag(couplings).any():
         raise RecordingError(
             f"network.couplings: expected a square matrix with a zero diagonal in {path}; found {couplings.shape}"
+        )
+    if len(couplings) < 2 or not np.isfinite(couplings).all():
+        raise RecordingError(
+            f"network.couplings: expected finite numbers for 2 spins or more in {path}; found {len(couplings)} spins "
+            f"and {np.sum(~np.isfinite(couplings))} numbers that are NaN or infinite"
         )
     return couplings
 

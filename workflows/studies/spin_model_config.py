@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from workflows.config import DataPath, RunConfig, Section, SweepConfig
 
 Count = Annotated[int, Field(ge=1)]
-Beta = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Estimator = Literal["maxent", "mtur", "newton"]
 
 

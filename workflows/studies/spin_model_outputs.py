@@ -45,3 +45,16 @@ THETA = Output(
     comment="row i belongs to the flips of spin i, g_ij = -2 x_i x_j",
     own_chunk=True,
 )
+
+READING = (
+    "Values are in nats per attempted update of the network. Entropy production is the mean log ratio between the "
+    "probability of a flip and that of the flip back; the line of the model is its mean over the sampled states, "
+    "without bias, and its standard error is over the independent runs.",
+    "The others are estimates of lower bounds from the states in which each spin flips, weighted by how often they "
+    "flip. Those of maxent and newton are held out by whole runs, their intervals resample these runs; with few "
+    "flips they may lie above the bound, or below zero. That of mtur is taken on all runs, and is biased up.",
+    "Flags, set where the spins concerned carry a tenth of the value: capped, above the logarithm of the number of "
+    "held-out flips and set to it; tail limited, fewer than 100 effective held-out flips; no evidence, no coupling "
+    "improved on zero.",
+)
+"""What the report says of the values."""

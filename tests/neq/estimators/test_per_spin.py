@@ -6,8 +6,9 @@ import pytest
 
 from neq.errors import EstimationError
 from neq.estimators.per_spin import PER_SPIN, PerSpinMaxEnt, PerSpinMTUR, PerSpinNewton
+from neq.models import sparse_spin_couplings
 from neq.models.kinetic_ising import KineticIsing
-from neq.models.spin_flips import draw_couplings, sample_spin_flips
+from neq.models.spin_flips import sample_spin_flips
 from neq.spikes.spin_flips import SpinFlips
 
 REFERENCE = Path(__file__).parents[2] / "reference_data"
@@ -29,7 +30,7 @@ def agreement(theta, truth):
 
 @pytest.fixture(scope="module")
 def small():
-    couplings = draw_couplings(6, seed=4, mean_neighbours=4)
+    couplings = sparse_spin_couplings(6, np.random.default_rng(4), mean_neighbours=4)
     exact = KineticIsing.from_spins(couplings, beta=1.0, dynamics="sequential").entropy_production()
     return couplings, exact, sample_spin_flips(couplings, 1.0, 60_000, 200)
 
@@ -47,7 +48,7 @@ def test_estimates__are_bracketed_by_the_truth(small):
 
 @pytest.mark.parametrize("estimator", [PerSpinMaxEnt, PerSpinNewton])
 def test_estimates__are_zero_at_equilibrium(estimator):
-    couplings = draw_couplings(8, seed=1, mean_neighbours=3)
+    couplings = sparse_spin_couplings(8, np.random.default_rng(1), mean_neighbours=3)
     result = estimator().fit(sample_spin_flips((couplings + couplings.T) / 2, 1.0, 40_000, 200).flips)
     assert abs(result.entropy_production) < max(3 * result.standard_error, 1e-3)
 
@@ -55,7 +56,7 @@ def test_estimates__are_zero_at_equilibrium(estimator):
 @pytest.mark.long
 @pytest.mark.parametrize("estimator", [PerSpinMaxEnt, PerSpinNewton, PerSpinMTUR])
 def test_standard_error__is_the_spread_of_independent_samples(estimator):
-    couplings = draw_couplings(5, seed=4, mean_neighbours=3)
+    couplings = sparse_spin_couplings(5, np.random.default_rng(4), mean_neighbours=3)
     results = [estimator().fit(sample_spin_flips(couplings, 0.7, 6000, 300, repetition=i).flips) for i in range(40)]
     values = np.array([result.entropy_production for result in results])
     # of 40 values the standard deviation is known to 11%

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from neq.estimators import spin_fit
+from neq.estimators import spin_fit, spin_sums
 from neq.estimators.spin_sums import covariance_product, run_scores, second_moment, tilted
-from neq.models.spin_flips import draw_couplings, sample_spin_flips
+from neq.models import sparse_spin_couplings
+from neq.models.spin_flips import sample_spin_flips
 from neq.spikes.spin_flips import SpinFlips
 
 
@@ -87,6 +88,18 @@ def test_run_scores__objective_of_all_and_of_some_runs(drawn):
                 assert -u.min() < found.shift[row] - 700
 
 
+def test_run_scores__portions_of_a_run_make_the_whole(monkeypatch):
+    rng = np.random.default_rng(1)
+    packed = SpinFlips.pack(rng.choice([-1, 1], (90, 5)), rng.random((90, 5)) < 0.1, n_restart=3)
+    theta = rng.normal(size=(5, 5)) * 3
+    whole = run_scores(packed, slice(0, 5), theta)
+    monkeypatch.setattr(spin_sums, "SAMPLES_AT_ONCE", 7)
+    parts = run_scores(packed, slice(0, 5), theta)
+    for name in ("count", "score", "square", "weight", "shift"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-6, atol=1e-6, err_msg=name)
+    assert (whole.weight.sum(axis=0) > 0).all()
+
+
 def test_second_moment__of_all_samples():
     states = np.random.default_rng(0).choice([-1, 1], (5000, 7))
     packed = SpinFlips.pack(states, states > 0)
@@ -95,7 +108,7 @@ def test_second_moment__of_all_samples():
 
 @pytest.fixture(scope="module")
 def sampled():
-    flips = sample_spin_flips(draw_couplings(12), 0.9, 6000, 30).flips
+    flips = sample_spin_flips(sparse_spin_couplings(12, np.random.default_rng(0)), 0.9, 6000, 30).flips
     states, flipped = (np.concatenate(parts) for parts in zip(*flips.portions(4096), strict=True))
     return flips, states, flipped
 

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neq.errors import ModelError
 from neq.estimators.spin_sums import run_scores
+from neq.models import sparse_spin_couplings
 from neq.models.kinetic_ising import KineticIsing
-from neq.models.spin_flips import draw_couplings, sample_spin_flips
+from neq.models.spin_flips import sample_spin_flips
 
 REFERENCE = Path(__file__).parents[2] / "reference_data"
 TABLE = json.loads((REFERENCE / "spin_model.json").read_text())
@@ -24,7 +26,7 @@ def numbers(states):
 
 
 def test_sample__visits_states_as_often_as_the_stationary_distribution_says():
-    couplings = draw_couplings(4, seed=3, mean_neighbours=2)
+    couplings = sparse_spin_couplings(4, np.random.default_rng(3), mean_neighbours=2)
     sample = sample_spin_flips(couplings, 0.8, n_sample=40_000, n_restart=40)
     expected = KineticIsing.from_spins(couplings, beta=0.8, dynamics="sequential").stationary()
     runs = numbers(spins(sample)[0]).reshape(40, -1)
@@ -35,7 +37,7 @@ def test_sample__visits_states_as_often_as_the_stationary_distribution_says():
 
 
 def test_sample__flips_as_often_as_the_dynamics_says():
-    couplings, beta = draw_couplings(4, seed=3, mean_neighbours=2), 0.8
+    couplings, beta = sparse_spin_couplings(4, np.random.default_rng(3), mean_neighbours=2), 0.8
     states, flips = spins(sample_spin_flips(couplings, beta, n_sample=40_000, n_restart=40))
     probability = 1 / (1 + np.exp(2 * beta * states * (states @ couplings.T)))
     assert np.abs(np.sum(flips - probability, axis=0)).max() < 4.5 * np.sqrt(40_000 / 4)
@@ -47,7 +49,7 @@ def test_sample__flips_as_often_as_the_dynamics_says():
 
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_entropy_production__agrees_with_enumeration(beta):
-    couplings = draw_couplings(8, seed=1, mean_neighbours=4)
+    couplings = sparse_spin_couplings(8, np.random.default_rng(1), mean_neighbours=4)
     exact = KineticIsing.from_spins(couplings, beta=beta, dynamics="sequential").entropy_production()
     sample = sample_spin_flips(couplings, beta, n_sample=40_000, n_restart=100)
     assert abs(sample.entropy_production - exact) < 4 * sample.standard_error
@@ -55,7 +57,7 @@ def test_entropy_production__agrees_with_enumeration(beta):
 
 
 def test_entropy_production__is_zero_at_equilibrium():
-    couplings = draw_couplings(10)
+    couplings = sparse_spin_couplings(10, np.random.default_rng(0))
     sample = sample_spin_flips(couplings + couplings.T, 1.0, n_sample=2000, n_restart=20)
     np.testing.assert_array_equal(sample.restart_entropy_production, 0.0)
 
@@ -90,7 +92,7 @@ def test_entropy_production__meets_every_row_of_the_reference(n_unit):
 
 
 def test_sample__a_run_depends_on_its_labels_alone():
-    couplings = draw_couplings(9)
+    couplings = sparse_spin_couplings(9, np.random.default_rng(0))
     few = sample_spin_flips(couplings, 1.0, n_sample=40, n_restart=4, seed=5, repetition=2)
     more = sample_spin_flips(couplings, 1.0, n_sample=60, n_restart=6, seed=5, repetition=2)
     np.testing.assert_array_equal(few.flips.states, more.flips.states[:40])
@@ -105,16 +107,7 @@ def test_sample__a_run_depends_on_its_labels_alone():
 
 
 def test_standard_error__of_a_single_run_is_nan():
-    assert np.isnan(sample_spin_flips(draw_couplings(8), 1.0, 10, 1).standard_error)
-
-
-def test_draw_couplings__has_the_asked_moments():
-    couplings = draw_couplings(300, seed=2)
-    there = couplings[couplings != 0]
-    assert len(there) / 300 == pytest.approx(6, abs=0.6)
-    assert there.std() * np.sqrt(6) == pytest.approx(1, abs=0.08)
-    assert abs(there.mean()) < 0.04
-    assert not np.diag(couplings).any()
+    assert np.isnan(sample_spin_flips(sparse_spin_couplings(8, np.random.default_rng(0)), 1.0, 10, 1).standard_error)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +122,12 @@ def test_draw_couplings__has_the_asked_moments():
     ],
 )
 def test_sample__refuses_what_cannot_be_sampled(couplings, beta, n_sample, n_restart, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ModelError, match=message):
         sample_spin_flips(couplings, beta, n_sample, n_restart)
 
 
-def test_draw_couplings__refuses_more_neighbours_than_spins():
-    with pytest.raises(ValueError, match="neighbours"):
-        draw_couplings(5)
+def test_sample__sparse_couplings_give_the_same_samples():
+    couplings = sparse_spin_couplings(9, np.random.default_rng(0))
+    listed, dense = (sample_spin_flips(given, 1.0, 60, 3) for given in (couplings, couplings.toarray()))
+    assert np.array_equal(listed.flips.states, dense.flips.states)
+    assert np.array_equal(listed.restart_entropy_production, dense.restart_entropy_production)

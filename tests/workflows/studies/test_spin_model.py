@@ -9,7 +9,7 @@ from rich.console import Console
 import neq
 from neq.errors import ConfigError, RecordingError
 from neq.estimators.per_spin import PerSpinMaxEnt
-from neq.models.spin_flips import draw_couplings, sample_spin_flips
+from neq.models.spin_flips import sample_spin_flips
 from workflows import config as configs
 from workflows.blocks import cells
 from workflows.commands import pipeline
@@ -53,7 +53,8 @@ def test_axes__beta_estimator_repetition(tmp_path):
 
 def test_compute__is_the_estimate_of_the_sampled_network(tmp_path):
     values = compute(make(tmp_path), repetition=1)
-    couplings = draw_couplings(8, 3, 3.0)
+    couplings = make(tmp_path).couplings()
+    assert 1.5 < np.count_nonzero(couplings) / 8 < 4.5
     sample = sample_spin_flips(couplings, 1.5, 4000, 200, seed=3, repetition=1)
     seed = neq.seeds.seed_sequence(3, beta=1.5, repetition=1, role="interval")
     result = PerSpinMaxEnt().fit(sample.flips, seed=seed)
@@ -111,12 +112,29 @@ def test_couplings__from_a_file(tmp_path):
     assert study.dimensions([]) == {"unit": 20, "source": 20}
 
 
-@pytest.mark.parametrize("matrix", [np.ones((2, 3)), np.eye(3), None])
+@pytest.mark.parametrize(
+    "matrix", [np.ones((2, 3)), np.eye(3), np.zeros((1, 1)), np.array([[0.0, np.nan], [1.0, 0.0]]), None]
+)
 def test_couplings__refuses_a_file_without_a_matrix(tmp_path, matrix):
     path = tmp_path / "couplings.npz"
     if matrix is not None:
         np.savez(path, J=matrix)
     with pytest.raises(RecordingError, match=r"^network\.couplings"):
+        make(tmp_path, f"network.couplings={path}").couplings()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "npy", "text"])
+def test_couplings__refuses_what_is_no_npz_file(tmp_path, damage):
+    path = tmp_path / "couplings.npz"
+    np.savez(path, J=np.zeros((3, 3)))
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:-30])
+    elif damage == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros((3, 3)))
+    else:
+        path.write_text("J")
+    with pytest.raises(RecordingError, match="is no npz file"):
         make(tmp_path, f"network.couplings={path}").couplings()
 
 
@@ -127,6 +145,7 @@ def test_couplings__refuses_a_file_without_a_matrix(tmp_path, matrix):
         ("network.mean_neighbours=9", "at most"),
         ("beta=[1.0, 1.0]", "stands twice"),
         ("beta=[-1.0]", "beta"),
+        ("beta=[.inf]", "beta"),
         ("estimators=[tur]", "estimators"),
         ("repetition=3", "repetition"),
     ],
@@ -154,6 +173,23 @@ def test_run__fills_the_grid_and_draws(run):
     names = {path.name for path in (folder / "run" / "figures").iterdir()}
     assert {"spin_model.png", "spin_model.pdf", "spin_couplings.png", "summary.csv"} <= names
     assert (folder / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_report__tells_of_updates_and_not_of_bins(run):
+    folder, _ = run
+    page = (folder / "run" / "report.html").read_text()
+    assert "nats per attempted update" in page
+    assert "pair of successive bins" not in page
+    assert "rate-matched" not in page
+
+
+def test_run__finished_notices_other_couplings(run, monkeypatch):
+    folder, _ = run
+    study = make(folder, f"results={folder}/run")
+    assert pipeline.finished(study.config, study)["ok"] == 12
+    other = 2 * study.couplings()
+    monkeypatch.setattr(study, "couplings", lambda: other)
+    assert pipeline.finished(study.config, study) is None
 
 
 def test_run__same_bits_in_this_process(run):
