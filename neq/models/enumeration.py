@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
-from scipy import special
+from scipy import linalg, special
 
 from neq.errors import ModelError
 
@@ -68,6 +70,11 @@ def log_transition(couplings: np.ndarray, bias: np.ndarray, *, one_at_a_time: bo
 def stationary(transition: np.ndarray) -> np.ndarray:
     """Return the stationary probability (state,) of transition probabilities (earlier, later).
 
+    Raises
+    ------
+    ModelError
+        Some states are left so seldom that, to the precision of a number, there is more than one stationary law.
+
     Examples
     --------
     >>> stationary(np.array([[0.5, 0.5], [0.25, 0.75]])).round(3)
@@ -78,8 +85,22 @@ def stationary(transition: np.ndarray) -> np.ndarray:
     system[-1] = 1.0
     norm = np.zeros(len(system))
     norm[-1] = 1.0
-    probability = np.linalg.solve(system, norm).clip(min=0.0)
+    probability = _solve(system, norm).clip(min=0.0)
     return probability / probability.sum()
+
+
+def _solve(system: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Solve a linear system, or raise ModelError where rounding leaves nothing of its solution."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", linalg.LinAlgWarning)
+        try:
+            solution: np.ndarray = linalg.solve(system, target, assume_a="general")
+        except (linalg.LinAlgError, linalg.LinAlgWarning) as error:
+            raise ModelError(
+                "expected a network that leaves each of its states, found some that are left with a chance near 1e-16 "
+                "or below: its stationary law cannot be told; use weaker couplings, or sample_entropy_production"
+            ) from error
+    return solution
 
 
 def mean_dissipation(probability: np.ndarray, couplings: np.ndarray, bias: np.ndarray) -> float:

@@ -60,6 +60,8 @@ class GaussianChain:
         for name in ("propagator", "noise"):
             object.__setattr__(self, name, checked_square(getattr(self, name), name))
         checked_covariance(self.noise, "noise", len(self.propagator))
+        if self.stationary is not None:
+            checked_covariance(checked_square(self.stationary, "stationary"), "stationary", len(self.propagator))
         radius = float(np.abs(linalg.eigvals(self.propagator)).max())
         if self.stationary is None and radius >= 1.0:
             raise ModelError(f"expected a propagator with all eigenvalues below 1 in size, found {radius:.6g}")
@@ -82,6 +84,8 @@ class GaussianChain:
 
     def lagged_covariance(self, lag: int = 1) -> np.ndarray:
         """Return the covariance (later unit, earlier unit) of states ``lag`` steps apart."""
+        if lag < 0:
+            return self.lagged_covariance(-lag).T
         return np.linalg.matrix_power(self.propagator, lag) @ self._covariance
 
     def entropy_production(self) -> float:

@@ -235,6 +235,15 @@ def test_entropy_production__refuses_a_module_too_large_to_enumerate():
         random_network(2).sample_entropy_production(10, n_restart=1)
 
 
+@pytest.mark.parametrize("strength", [60.0, 1000.0])
+def test_entropy_production__refuses_a_network_that_is_frozen(strength):
+    """Two units that hold each other in either of two states: which of them is never left decides the start."""
+    pair = np.array([[0.0, 1.0], [0.9, 0.0]])
+    frozen = KineticIsing.from_spins(pair, beta=strength, dynamics="sequential")
+    with pytest.raises(ModelError, match="weaker couplings"):
+        frozen.entropy_production()
+
+
 @pytest.mark.parametrize(
     ("given_as", "message"),
     [

@@ -141,6 +141,16 @@ def test_chain__euler_steps_have_their_own_stationary_law():
     np.testing.assert_allclose(chain.entropy_production(), want, rtol=1e-8)
 
 
+def test_lagged_covariance__backwards_is_its_mirror_image():
+    process = random_process(3, 4)
+    chain = process.sampled(0.2)
+    for lag in (0, 1, 3):
+        want = process.lagged_covariance(0.2 * lag)
+        np.testing.assert_allclose(chain.lagged_covariance(lag), want, atol=1e-12)
+        np.testing.assert_allclose(chain.lagged_covariance(-lag), want.T, atol=1e-12)
+        np.testing.assert_allclose(process.lagged_covariance(-0.2 * lag), want.T, atol=1e-12)
+
+
 def test_simulate__has_the_covariances_of_the_process():
     model = random_process(3, 7)
     runs = [states for _, states in model.restarts(20, 0.2, n_restart=4000, seed=1)]
@@ -205,6 +215,10 @@ def test_entropy_production__rejects_an_interval(interval):
 def test_chain__rejects():
     with pytest.raises(ModelError, match="below 1 in size"):
         GaussianChain(propagator=np.eye(2), noise=np.eye(2))
+    with pytest.raises(ModelError, match="noise of 2 units"):
+        GaussianChain(propagator=0.5 * np.eye(2), noise=np.eye(3))
+    with pytest.raises(ModelError, match="stationary of 2 units"):
+        GaussianChain(propagator=0.5 * np.eye(2), noise=np.eye(2), stationary=np.eye(3))
     with pytest.raises(ModelError, match="start as 2 finite numbers"):
         GaussianChain(propagator=0.5 * np.eye(2), noise=np.eye(2)).simulate(3, start=np.zeros(3))
     with pytest.raises(ModelError, match="n_step >= 0"):
