@@ -17,11 +17,12 @@ def advance(propagator, noise, state, out):
     draw = state.copy()
     for step in range(out.shape[0]):
         row = out[step]
-        draw[:] = row
-        row[:] = 0.0
+        for unit in range(n_unit):  # an assignment of slices would take seconds to compile
+            draw[unit], row[unit] = row[unit], 0.0
         for source in range(n_unit):
             for target in range(n_unit):
                 row[target] += propagator[source, target] * state[source]
             for target in range(source, n_unit):
                 row[target] += noise[source, target] * draw[source]
-        state[:] = row
+        for unit in range(n_unit):
+            state[unit] = row[unit]

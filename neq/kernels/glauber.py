@@ -43,6 +43,13 @@ WIDTH_WORD = np.array([min(int(bound * 2.0**64), 2**64 - 1) for bound in UPPER],
 
 
 @kernel
+def _copy(values, out):
+    """Write ``values`` (unit,) into ``out`` (unit,); an assignment of slices takes seconds to compile."""
+    for unit in range(values.size):
+        out[unit] = values[unit]
+
+
+@kernel
 def _add_active(dense, offsets, targets, weights, active, n_active, field):
     """Add what the first ``n_active`` units of ``active`` send to ``field`` (target,), in their order."""
     if dense.shape[0] == 0:
@@ -87,7 +94,7 @@ def parallel(dense, offsets, targets, weights, bias, state, words, uniform, n_up
     drawn_here = uniform.size == 0
     high, low, step_high, step_low = words[0], words[1], words[2], words[3]
     for update in range(n_update):
-        field[:] = bias
+        _copy(bias, field)
         _add_active(dense, offsets, targets, weights, active, n_active, field)
         n_active = np.uint64(0)
         for unit in range(n_unit):
@@ -104,7 +111,7 @@ def parallel(dense, offsets, targets, weights, bias, state, words, uniform, n_up
             n_active += np.uint64(becomes)
             state[unit] = becomes
         if (n_done + update + 1) % thin == 0:
-            out[(n_done + update + 1) // thin - 1] = state
+            _copy(state, out[(n_done + update + 1) // thin - 1])
     words[0], words[1] = high, low
 
 
@@ -163,7 +170,7 @@ def sequential_many(dense, offsets, targets, weights, field, state, words, scale
             if active != state[unit]:
                 state[unit] = active
                 _send(dense, offsets, targets, weights, unit, active, field)
-        out[step] = state
+        _copy(state, out[step])
     words[0], words[1], words[2], words[3] = a, b, c, d
 
 
@@ -192,10 +199,10 @@ def dissipation(couplings, antisymmetric, bias, states):
     """
     n_step, n_unit = states.shape
     field, drive, active = np.empty(n_unit), np.empty(n_unit), np.empty(n_unit + 1, dtype=np.uint32)
-    total = 0.0
+    zero, total = np.zeros(n_unit), 0.0
     for step in range(n_step):
-        field[:] = bias
-        drive[:] = 0.0
+        _copy(bias, field)
+        _copy(zero, drive)
         n_active = _list_active(states[step], active)
         _add_active(*couplings, active, n_active, field)
         _add_active(*antisymmetric, active, n_active, drive)

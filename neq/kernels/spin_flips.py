@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ._jit import kernel
 
 
@@ -43,7 +45,7 @@ def sample(first, target, coupling, asymmetry, state, generator, warm_up, thin, 
 @kernel
 def _fields(first, target, coupling, asymmetry, state):
     """Return sum_j coupling_ij x_j and sum_j asymmetry_ij x_j (unit,)."""
-    field, drive = state * 0.0, state * 0.0
+    field, drive = np.zeros(state.size), np.zeros(state.size)
     for source in range(state.size):
         for edge in range(first[source], first[source + 1]):
             field[target[edge]] += state[source] * coupling[edge]
