@@ -62,11 +62,12 @@ def _bars(drawn: list[Series]) -> str:
     """Say what the bars are."""
     sem = any((np.isfinite(series.bar) & ~series.alone).any() for series in drawn)
     spread = any((np.isfinite(series.bar) & series.alone).any() for series in drawn)
-    if sem and spread:
-        return "bars: SEM over sessions, SD over repetitions where there is one session"
-    if sem:
-        return "bars: SEM over sessions"
-    return "bars: SD over repetitions" if spread else "no bars: one session, one repetition"
+    found = ["SEM over sessions"] if sem else []
+    if spread:
+        found.append("SD over repetitions where there is one session" if sem else "SD over repetitions")
+    if any(np.isfinite(series.interval).any() for series in drawn):
+        found.append("95% block bootstrap of a single cell")
+    return f"bars: {', '.join(found)}" if found else "no bars: one session, one repetition"
 
 
 def _limits(summary: xr.Dataset) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from ..summary import VALUES
+
 LIMITS = ("data_limited", "tail_limited", "no_evidence")
 """Quality flags that make a marker hollow."""
 
@@ -18,11 +20,15 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Series:
-    """The points of one line in ascending x (point,); ``bar`` is NaN where there is none."""
+    """The points of one line in ascending x (point,); ``bar`` and ``interval`` (2, point) are NaN where there is none.
+
+    A point of a single cell, which neither sessions nor repetitions spread, has the interval of that cell.
+    """
 
     x: np.ndarray
     y: np.ndarray
     bar: np.ndarray
+    interval: np.ndarray
     alone: np.ndarray
     hollow: np.ndarray
     capped: np.ndarray
@@ -37,7 +43,8 @@ class Series:
         alone = summary[f"{value}_n_session"].values[keep] < 2
         bar = np.where(alone, summary[f"{value}_spread"].values[keep], summary[f"{value}_sem"].values[keep])
         hollow = _share(summary, LIMITS)[keep] >= HALF
-        return cls(x[keep], y[keep], bar, alone, hollow, _share(summary, ("capped",))[keep] >= HALF)
+        interval = _interval(summary, value)[:, keep]
+        return cls(x[keep], y[keep], bar, interval, alone, hollow, _share(summary, ("capped",))[keep] >= HALF)
 
 
 def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
@@ -48,7 +55,7 @@ def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
 
 
 def draw_series(axes: Axes, series: Series, look: dict[str, Any], name: str) -> None:
-    """Draw one line; its parts carry ``<part>:<name>`` as gid (line, bars, filled, hollow, capped)."""
+    """Draw one line; its parts carry ``<part>:<name>`` as gid (line, bars, interval, filled, hollow, capped)."""
     colour, level = look["color"], look["zorder"]
     axes.plot(series.x, series.y, color=colour, linestyle=look["linestyle"], zorder=level, gid=f"line:{name}")
     has_bar = np.isfinite(series.bar)
@@ -56,6 +63,10 @@ def draw_series(axes: Axes, series: Series, look: dict[str, Any], name: str) -> 
         x, y, bar = series.x[has_bar], series.y[has_bar], series.bar[has_bar]
         bars = axes.errorbar(x, y, yerr=bar, color=colour, zorder=level, elinewidth=1.0, capsize=2.0, linestyle="none")
         bars[2][0].set_gid(f"bars:{name}")
+    known = np.isfinite(series.interval).all(axis=0)
+    if known.any():
+        ends = series.interval[:, known]
+        axes.vlines(series.x[known], *ends, color=colour, zorder=level, linewidth=1.0, gid=f"interval:{name}")
     for part, here, face in (("filled", ~series.hollow, colour), ("hollow", series.hollow, "white")):
         dots = {"linestyle": "none", "marker": look["marker"], "color": colour, "markerfacecolor": face}
         axes.plot(series.x[here], series.y[here], zorder=level + 2, gid=f"{part}:{name}", **dots)
@@ -68,6 +79,19 @@ def draw_truth(axes: Axes, level: float, size: float, colour: str, name: str) ->
     axes.axhline(level, color=colour, linestyle=":", linewidth=0.8, zorder=1, gid=f"limit:{name}")
     mark: dict[str, Any] = {"marker": "_", "markersize": 14.0, "markeredgewidth": 2.4, "linestyle": "none"}
     axes.plot([size], [level], color=colour, zorder=6, gid=f"truth:{name}", **mark)
+
+
+def _interval(summary: xr.Dataset, value: str) -> np.ndarray:
+    """Return the ends of the bootstrap interval of points that are a single cell (2, size), in the value's units."""
+    ends = np.full((2, summary.sizes["size"]), np.nan)
+    names = ("entropy_production", "interval_low_median", "interval_high_median")
+    if value not in VALUES or any(name not in summary for name in names):
+        return ends
+    whole, *medians = (summary[name].values.astype(float) for name in names)
+    # intervals are those of a transition; a rate or a value per spike is the same in other units
+    factor = np.divide(summary[value].values, whole, out=np.full_like(whole, np.nan), where=whole != 0)
+    single = (summary[f"{value}_n_session"] == 1) & (summary[f"{value}_n_repetition_max"] == 1)
+    return np.where(single.values, factor * np.stack(medians), ends)
 
 
 def _share(summary: xr.Dataset, flags: tuple[str, ...]) -> np.ndarray:

@@ -57,7 +57,7 @@ def scaling(
     >>> figure.axes[0].lines[1].get_ydata().tolist()
     [0.5, 2.5, 4.5, 6.5]
     """
-    summary = summarise(data, [value]) if "repetition" in data.dims else data
+    summary = _summary(data, value) if "repetition" in data.dims else data
     if value not in summary:
         raise NeqError(f"cannot draw {value}: the summary holds {', '.join(map(str, summary.data_vars))}")
     if not bool(np.isfinite(summary[value]).any()):
@@ -76,6 +76,12 @@ def scaling(
     note = f" Shown: {len(panels)} of {n_label} panels." if n_label > len(panels) else ""
     style.caption(figure, legends.scaling_caption(summary, value, drawn, truth is not None) + note)
     return figure
+
+
+def _summary(data: xr.Dataset, value: str) -> xr.Dataset:
+    """Summarise a value, and entropy production per transition, to which the intervals belong."""
+    others = {"entropy_production"} & set(data.data_vars) - {value}
+    return summarise(data, [value, *map(str, others)])
 
 
 def _panels(summary: xr.Dataset, value: str) -> tuple[list[tuple[str, xr.Dataset]], int]:

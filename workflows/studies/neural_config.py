@@ -81,7 +81,9 @@ class NeuralRecordingsConfig(RunConfig):
 
     def _coupling_problems(self) -> Iterator[str]:
         known = ["session", "condition", *self.axes, "size", "repetition"]
-        labels = {"condition": self.conditions, "size": [*self.sizes, 0], **self.axes}
+        # the store has 0 for all
+        sizes = [*self.sizes, *([0] if "all" in self.sizes else [])]
+        labels = {"condition": self.conditions, "size": sizes, **self.axes}
         for name, label in self.figures.coupling.items():
             if name not in known:
                 yield f"figures.coupling: {name} is no axis; these are: {', '.join(known)}"
@@ -119,6 +121,8 @@ class NeuralRecordingsConfig(RunConfig):
         highest = self.estimator.max_order
         if "maxent" not in methods:
             yield f"store: orders are fitted by method maxent; found method {', '.join(methods)}"
+        if "flow" in self.labels("observable"):
+            yield "store: orders are of antisymmetric observables, which flow is none of; leave orders or flow out"
         few = [size for size in self.sizes if size != "all" and size < highest]
         many = [size for size in self.sizes if size != "all" and size > MAX_UNIT and highest > 2]
         if few:

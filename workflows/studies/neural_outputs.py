@@ -45,7 +45,7 @@ OUTPUTS = (
     Output("n_test", "i8", units="1", long_name="held-out transitions"),
     Output("n_parameter", "i8", units="1", long_name="parameters"),
     Output("effective_sample_size", units="1", long_name="effective number of held-out transitions"),
-    Output("bias", units=NATS, long_name="upward bias of the tilted average"),
+    Output("bias", units=NATS, long_name="upward bias of the tilted average", comment="NaN for mtur"),
     Output("n_fold", "i8", units="1", long_name="held-out parts", comment="1: a single split; more: cross-fitted"),
     Output(
         "ridge",
@@ -143,7 +143,7 @@ STORED = {
             dims=("order",),
             units=NATS,
             long_name="entropy production up to an interaction order",
-            comment="single split; the first entry is order 1, which telescopes and shows drift",
+            comment="single split, fitted on its training part alone; the first entry, order 1, telescopes: drift check",
         ),
         Output("order_entropy_production_train", dims=("order",), units=NATS, long_name="training objective by order"),
         Output("order_interval_low", dims=("order",), units=NATS, long_name="lower end of its 95% interval"),

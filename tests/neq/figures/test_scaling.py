@@ -141,6 +141,29 @@ def test_scaling__one_cell_per_point_has_no_bars(make_cells):
     assert not figure.axes[0].collections
 
 
+def test_scaling__one_cell_per_point_shows_its_interval(make_cells):
+    dataset = make_cells(1, ("a",), repetitions=1)
+    per_transition = dataset[VALUE] * 7.0
+    dataset = dataset.assign(entropy_production=per_transition)
+    dataset = dataset.assign(interval_low=per_transition - 0.7, interval_high=per_transition + 1.4)
+    figure = figures.scaling(dataset)
+    (bars,) = [one for one in figure.axes[0].collections if str(one.get_gid()).startswith("interval:a")]
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+    value = points(figure.axes[0], "line:a:")[:, 1]
+    # nats per transition, drawn per spike
+    np.testing.assert_allclose(ends, np.stack([value - 0.1, value + 0.2], axis=1))
+    assert "bars: 95% block bootstrap of a single cell." in figure.get_label()
+
+
+def test_scaling__interval_of_a_cell_is_not_that_of_a_mean(make_cells):
+    for n_session, repetitions in ((1, 3), (2, 1)):
+        dataset = make_cells(n_session, ("a",), repetitions=repetitions)
+        ends = {"interval_low": dataset[VALUE] - 1.0, "interval_high": dataset[VALUE] + 1.0}
+        figure = figures.scaling(dataset.assign(entropy_production=dataset[VALUE], **ends))
+        assert "bootstrap" not in figure.get_label()
+        assert not [one for one in figure.axes[0].collections if str(one.get_gid()).startswith("interval:")]
+
+
 def test_scaling__exact_value_at_the_whole_network(dataset):
     truth = xr.Dataset(
         {f"exact_{VALUE}": (("session", "condition"), [[0.004, 0.002], [0.006, 0.002]])},

@@ -352,6 +352,8 @@ def test_config__problems_are_named(tmp_path, override, message):
         (["axes={method: [mtur, maxent], observable: [flow]}"], ["mtur holds for"]),
         (["estimator.method=mtur", "store=[contributions, scores]"], ["store: contributions are", "store: scores are"]),
         (["estimator.method=newton_step", "store=[orders]"], ["orders are fitted by method maxent"]),
+        (["axes={observable: [antisymmetric, flow]}", "store=[orders]"], ["orders are of antisymmetric observables"]),
+        (["sizes=[4]", "figures.coupling={size: 0}"], ["size has no label 0; it has [4]"]),
         (
             ["estimator.max_order=3", "store=[orders]", "sizes=[2, 20, 60]", "figures.coupling={size: 7}"],
             ["needs 3 units or more; found sizes [2]", "at most 40 units; found sizes [60]", "size has no label 7"],
