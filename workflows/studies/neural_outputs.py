@@ -143,7 +143,7 @@ STORED = {
             dims=("order",),
             units=NATS,
             long_name="entropy production up to an interaction order",
-            comment="single split, fitted on its training part alone; the first entry, order 1, telescopes: drift check",
+            comment="single split, fitted on its training part alone; order 1, the first, telescopes and shows drift",
         ),
         Output("order_entropy_production_train", dims=("order",), units=NATS, long_name="training objective by order"),
         Output("order_interval_low", dims=("order",), units=NATS, long_name="lower end of its 95% interval"),
