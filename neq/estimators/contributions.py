@@ -147,7 +147,7 @@ def contributions(
     Raises
     ------
     EstimationError
-        There are no transitions, theta has another length or is not finite.
+        There are no transitions, theta has another length, is not finite or so large that theta.g overflows.
 
     Examples
     --------
@@ -158,9 +158,14 @@ def contributions(
     """
     family = observable_named(observable) if isinstance(observable, str) else observable
     parameters = _checked(theta, family, transitions)
-    reverse = family.reverse_score(transitions, parameters)
-    top = reverse.max()
-    log_normaliser = float(top + np.log(np.mean(np.exp(reverse - top))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        reverse = family.reverse_score(transitions, parameters)
+        top = reverse.max()
+        log_normaliser = float(top + np.log(np.mean(np.exp(reverse - top))))
+    if not np.isfinite(log_normaliser):
+        raise EstimationError(
+            f"theta.g overflows: theta reaches {np.abs(parameters).max():.2g}, expected is an order of 1; scale it down"
+        )
     return Contributions(parameters * family.mean(transitions), log_normaliser, transitions.n_unit, family.name)
 
 

@@ -151,3 +151,9 @@ def test_mean_contributions__of_one_kind_only():
         mean_contributions(kinds, [1, 1])
     with pytest.raises(EstimationError, match="a weight for each of 1"):
         mean_contributions(kinds[:1], [1, 1])
+
+
+def test_contributions__theta_beyond_floating_point_is_a_named_error():
+    transitions = Transitions.from_spikes(np.random.default_rng(0).random((500, 3)) < 0.3)
+    with pytest.raises(EstimationError, match="overflows"):
+        contributions([1e308, -1e308, 1e308], transitions)
