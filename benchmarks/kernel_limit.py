@@ -78,6 +78,7 @@ def kernel_rates(n_unit: int, n_bin: int) -> str:
     n_byte = 2 * (packed.unit.nbytes + 8 * n_transition + 8 * n_unit**2)
     return (
         f"N = {n_unit}: {2 * n_addition / n_transition:.0f} additions, {n_byte / n_transition:.0f} bytes "
-        f"per transition; scores {scores:.2f} ns per addition (limit {limits[0]:.2f}), sums {sums:.2f} (limit {limits[1]:.2f}): "
+        f"per transition; scores {scores:.2f} ns per addition (limit {limits[0]:.2f}), "
+        f"sums {sums:.2f} (limit {limits[1]:.2f}): "
         f"{(scores + sums) / sum(limits):.1f} times the limit"
     )
