@@ -44,7 +44,7 @@ class PathOptions:
     last: float = 1e-4
     ratio: float = 3.0
     max_iteration: int = 5
-    tolerance: float = 1e-2
+    tolerance: float = 1e-3
     patience: int = 2
     refit: int = 10
 
