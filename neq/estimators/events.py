@@ -209,7 +209,7 @@ def _aligned(score: ArrayLike, later: ArrayLike, run: ArrayLike) -> tuple[np.nda
 
 def _whole_numbers(values: ArrayLike, name: str) -> np.ndarray:
     numbers = np.asarray(values)
-    if numbers.ndim != 1 or (numbers.size and not (numbers == np.floor(numbers)).all()):
+    if numbers.ndim != 1 or (numbers.size and not (np.isfinite(numbers) & (numbers == np.floor(numbers))).all()):
         raise EstimationError(f"{name} must be a row of whole numbers: bins, not seconds; found {values!r}")
     return numbers.astype(np.int64)
 
@@ -218,7 +218,7 @@ def _check_options(window: tuple[int, int], lag: int, n_shift: int) -> tuple[int
     before, after = window
     if min(before, after) < 0 or not (float(before).is_integer() and float(after).is_integer()):
         raise EstimationError(f"window must be two whole numbers of bins, 0 or more; found {window}")
-    if lag < 1 or n_shift < 1:
+    if not (lag >= 1 and n_shift >= 1):
         raise EstimationError(f"lag and n_shift must be 1 or more; found {lag} and {n_shift}")
     return int(before), int(after)
 

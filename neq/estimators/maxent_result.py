@@ -37,7 +37,7 @@ class MaxEntResult:
         Blocks of the bootstrap.
     p_value
         Share of random reversals of whole held-out blocks that reach the recorded value: tests time-reversal symmetry.
-        Cross-fitted it errs on the side of caution: of reversible recordings 1 to 3 in 100 fall below 0.05.
+        Cross-fitted it errs on the side of caution: of reversible recordings 1 to 4 in 100 fall below 0.05.
     quality
         Reasons to doubt the value. ``capped``: the cap holds it, or any of its folds, down. ``tail_limited``: fewer
         than 100 effective samples. ``no_evidence``: folds with half or more of the held-out transitions show none.

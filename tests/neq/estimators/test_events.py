@@ -115,6 +115,8 @@ def test_peri_event__without_events_or_scores_is_nan_with_a_reason():
         ({"window": (-1, 2)}, "two whole numbers"),
         ({"window": (1, 0.5)}, "two whole numbers"),
         ({"lag": 0}, "1 or more"),
+        ({"lag": np.nan}, "1 or more"),
+        ({"event": [np.inf]}, "whole numbers"),
         ({"n_shift": 0}, "1 or more"),
     ],
 )
