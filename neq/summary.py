@@ -15,7 +15,16 @@ from .variables import QUALITY_FLAGS
 VALUES = ("entropy_production", "entropy_production_rate", "entropy_production_per_spike")
 """Variables summarised by default, where the dataset has them."""
 
-MEDIANS = ("interval_low", "interval_high", "p_value", "spikes_per_bin", "effective_sample_size")
+MEDIANS = (
+    "interval_low",
+    "interval_high",
+    "p_value",
+    "spikes_per_bin",
+    "effective_sample_size",
+    "entropy_production_train",
+    "n_transition",
+    "n_parameter",
+)
 """Variables of which the median over the cells of a point is told, where the dataset has them."""
 
 COUNTED = ("ok", "failed", "impossible", "pending", "not_needed")

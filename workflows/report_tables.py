@@ -97,6 +97,10 @@ def points(summary: xr.Dataset) -> Table:
         columns.append(("95 % interval of a cell", _interval))
     if "p_value_median" in summary:
         columns.append(("p of a cell", lambda at: number(at["p_value_median"])))
+    if "entropy_production_train_median" in summary:
+        columns.append(("training value of a cell", lambda at: number(at["entropy_production_train_median"])))
+    if "n_transition_median" in summary and "n_parameter_median" in summary:
+        columns.append(("transitions per parameter", _sufficiency))
     if values:
         columns.append(("sessions", lambda at: number(at[f"{values[0]}_n_session"])))
         columns.append(("repetitions", lambda at: _repetitions(at, values[0])))
@@ -218,6 +222,11 @@ def _plain(value: Any) -> str:
 
 def _interval(at: xr.Dataset) -> str:
     return _range(at["interval_low_median"], at["interval_high_median"])
+
+
+def _sufficiency(at: xr.Dataset) -> str:
+    n_parameter = float(at["n_parameter_median"])
+    return number(at["n_transition_median"] / n_parameter) if n_parameter > 0 else number(np.nan)
 
 
 def _range(low: Any, high: Any) -> str:

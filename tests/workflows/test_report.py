@@ -72,6 +72,19 @@ def test_write_report__is_one_whole_page_that_fetches_nothing(page):
     assert len(inside) == 7
 
 
+def test_points__tell_what_the_data_had_to_hold():
+    cells = {"entropy_production": 0.1, "entropy_production_train": 0.25, "n_transition": 900, "n_parameter": 45}
+    dims = ("session", "condition", "size", "repetition")
+    dataset = xr.Dataset({name: (dims, np.full((1, 1, 1, 3), value)) for name, value in cells.items()})
+    dataset["entropy_production_train"].values[..., 0] = 9.0
+    table = report_tables.points(summarise(dataset.assign(status=(dims, np.full((1, 1, 1, 3), "ok")))))
+    told = dict(zip(table.header, table.rows[0], strict=True))
+    assert told["training value of a cell"] == "0.25"
+    assert told["transitions per parameter"] == "20"
+    none = summarise(dataset.assign(status=(dims, np.full((1, 1, 1, 3), "failed"))))
+    assert report_tables.points(none).rows[0][table.header.index("transitions per parameter")] == "–"
+
+
 def test_write_report__tells_values_of_the_summary(run, page):
     read = page()
     folder, _ = run
