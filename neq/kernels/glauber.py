@@ -43,15 +43,10 @@ WIDTH_WORD = np.array([min(int(bound * 2.0**64), 2**64 - 1) for bound in UPPER],
 
 
 @kernel
-def _copy(values, out):
-    """Write ``values`` (unit,) into ``out`` (unit,); an assignment of slices takes seconds to compile."""
-    for unit in range(values.size):
-        out[unit] = values[unit]
-
-
-@kernel
-def _add_active(dense, offsets, targets, weights, active, n_active, field):
-    """Add what the first ``n_active`` units of ``active`` send to ``field`` (target,), in their order."""
+def _fields(dense, offsets, targets, weights, bias, active, n_active, field):
+    """Write to ``field`` (target,) the bias and what the first ``n_active`` units of ``active`` send, in their order."""
+    for target in range(field.size):
+        field[target] = bias[target]
     if dense.shape[0] == 0:
         for place in range(n_active):
             source = active[place]
@@ -60,14 +55,14 @@ def _add_active(dense, offsets, targets, weights, active, n_active, field):
         return
     whole = n_active - n_active % 4
     for place in range(0, whole, 4):  # four at a time: each field is loaded and stored a quarter as often
-        first, second = dense[active[place]], dense[active[place + 1]]
-        third, fourth = dense[active[place + 2]], dense[active[place + 3]]
+        first, second, third, fourth = active[place], active[place + 1], active[place + 2], active[place + 3]
         for target in range(field.size):
-            field[target] = (((field[target] + first[target]) + second[target]) + third[target]) + fourth[target]
+            pair = (field[target] + dense[first, target]) + dense[second, target]
+            field[target] = (pair + dense[third, target]) + dense[fourth, target]
     for place in range(whole, n_active):
-        row = dense[active[place]]
+        source = active[place]
         for target in range(field.size):
-            field[target] += row[target]
+            field[target] += dense[source, target]
 
 
 @kernel
@@ -94,8 +89,7 @@ def parallel(dense, offsets, targets, weights, bias, state, words, uniform, n_up
     drawn_here = uniform.size == 0
     high, low, step_high, step_low = words[0], words[1], words[2], words[3]
     for update in range(n_update):
-        _copy(bias, field)
-        _add_active(dense, offsets, targets, weights, active, n_active, field)
+        _fields(dense, offsets, targets, weights, bias, active, n_active, field)
         n_active = np.uint64(0)
         for unit in range(n_unit):
             if drawn_here:
@@ -111,7 +105,8 @@ def parallel(dense, offsets, targets, weights, bias, state, words, uniform, n_up
             n_active += np.uint64(becomes)
             state[unit] = becomes
         if (n_done + update + 1) % thin == 0:
-            _copy(state, out[(n_done + update + 1) // thin - 1])
+            for unit in range(n_unit):
+                out[(n_done + update + 1) // thin - 1, unit] = state[unit]
     words[0], words[1] = high, low
 
 
@@ -147,7 +142,7 @@ def sequential_few(first, sources, weights, bias, mask, words, scale_bits, thin,
                     coupling = group + np.uint64(lane)
                     h += weights[coupling] & mask[sources[coupling]]
                 group += np.uint64(LANES)
-            mask[unit] = -np.int64(_decide(fraction, h, scale_bits))
+            mask[unit] = -np.int64(_decide(fraction, np.int64(h), scale_bits))
         for unit in range(n_unit):
             out[step, unit] = mask[unit] != 0
     words[0], words[1], words[2], words[3] = a, b, c, d
@@ -158,37 +153,29 @@ def sequential_many(dense, offsets, targets, weights, field, state, words, scale
     """Update one random unit at a time as :func:`sequential_few`, to the same states, where many act on each.
 
     ``field`` (unit,) is kept, and changed by the flips alone; as the couplings it is in units of 2^-scale_bits, so
-    that it stays exact however long the run. ``field``, ``state`` and ``words`` are advanced.
+    that it stays exact however long the run. ``field``, ``state`` and ``words`` are advanced; ``state`` is of bytes, as
+    the compiler would make a branch of what it knows to be a truth value.
     """
-    n_unit = state.size
+    n_unit, listed = state.size, dense.shape[0] == 0
     a, b, c, d = words[0], words[1], words[2], words[3]
     for step in range(out.shape[0]):
         for _ in range(thin):
             word, a, b, c, d = next_word(a, b, c, d)
             unit, fraction = split_word(word, n_unit)
-            active = _decide(fraction, field[unit], scale_bits)
-            if active != state[unit]:
+            active = _decide(fraction, np.int64(field[unit]), scale_bits)
+            before = state[unit]
+            if active != before:
                 state[unit] = active
-                _send(dense, offsets, targets, weights, unit, active, field)
-        _copy(state, out[step])
+                turned = -np.int64(before)  # -1 turns the sign, without a branch that nobody could predict
+                if listed:
+                    for entry in range(offsets[unit], offsets[unit + np.uint64(1)]):
+                        field[targets[entry]] += (weights[entry] ^ turned) - turned
+                else:
+                    for target in range(n_unit):
+                        field[target] += (dense[unit, target] ^ turned) - turned
+        for unit in range(n_unit):
+            out[step, unit] = state[unit] != 0
     words[0], words[1], words[2], words[3] = a, b, c, d
-
-
-@kernel
-def _send(dense, offsets, targets, weights, source, active, field):
-    """Add what ``source`` sends to ``field`` (target,) where it became active, else take it back."""
-    if dense.shape[0]:
-        row = dense[source]
-        if active:  # a product with +-1 would be a whole product of 64-bit numbers, which vector units lack
-            for target in range(field.size):
-                field[target] += row[target]
-        else:
-            for target in range(field.size):
-                field[target] -= row[target]
-        return
-    sign = 1 if active else -1
-    for entry in range(offsets[source], offsets[source + 1]):
-        field[targets[entry]] += sign * weights[entry]
 
 
 @kernel
@@ -201,11 +188,9 @@ def dissipation(couplings, antisymmetric, bias, states):
     field, drive, active = np.empty(n_unit), np.empty(n_unit), np.empty(n_unit + 1, dtype=np.uint32)
     zero, total = np.zeros(n_unit), 0.0
     for step in range(n_step):
-        _copy(bias, field)
-        _copy(zero, drive)
         n_active = _list_active(states[step], active)
-        _add_active(*couplings, active, n_active, field)
-        _add_active(*antisymmetric, active, n_active, drive)
+        _fields(*couplings, bias, active, n_active, field)
+        _fields(*antisymmetric, zero, active, n_active, drive)
         for unit in range(n_unit):
             total += drive[unit] / (1.0 + math.exp(-field[unit]))
     return total

@@ -101,7 +101,8 @@ class SequentialSampler:
         if _few_act(couplings, bias):
             self.kernel, self.carried = glauber.sequential_few, (*by_target(whole), field, -state.astype(np.int64))
         else:
-            self.kernel, self.carried = glauber.sequential_many, (*by_source(whole), field + whole @ state, state)
+            field += whole @ state
+            self.kernel, self.carried = glauber.sequential_many, (*by_source(whole), field, state.view(np.uint8))
 
     def _whole(self, values: np.ndarray) -> np.ndarray:
         """Return values in units of 2^-scale_bits."""
