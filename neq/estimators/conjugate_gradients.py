@@ -28,8 +28,6 @@ from .factor_covariance import FactorCovariance, factor_covariance
 
 DAMPING = ((1.0, 0.3), (0.7, 0.1), (0.7, 0.03), (0.7, 0.0), (0.35, 0.0), (0.1, 0.0), (0.0, 0.0))
 """Weights of P and of the variances of g that are tried one after another, from strong to weak."""
-PATIENCE = 2
-"""Steps without a better validation value after which no weaker damping is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +192,7 @@ def best_step(
     damping: Sequence[tuple[float, float]] = DAMPING,
     tolerance: float = 1e-2,
 ) -> StepFit:
-    """Try steps one after another, each begun at the one before, and keep the best.
+    """Try steps one after another, each begun at the one before, until one is no better than the one before it.
 
     Parameters
     ----------
@@ -208,14 +206,12 @@ def best_step(
         Of the solutions.
     """
     best = StepFit(np.zeros_like(problem.mean), -np.inf, damping[0], 1.0, 0, True)
-    theta, n_iteration, converged, unimproved = None, 0, True, 0
+    theta, n_iteration, converged = None, 0, True
     for pair in damping:
         step = solve_step(problem, pair, theta, tolerance)
         theta, n_iteration, converged = step.theta, n_iteration + step.n_iteration, converged and step.converged
         value, length = validate(theta)
-        unimproved += 1
-        if value > best.validation:
-            best, unimproved = StepFit(length * theta, value, pair, length, 0, True), 0
-        if unimproved == PATIENCE:
+        if not value > best.validation:
             break
+        best = StepFit(length * theta, value, pair, length, 0, True)
     return replace(best, n_iteration=n_iteration, converged=converged)
