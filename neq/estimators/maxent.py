@@ -252,4 +252,6 @@ def _overlap(folds: Sequence[_Fold]) -> float:
 
 
 def _median_ridge(folds: Sequence[_Fold]) -> float:
-    return float(np.median([fold.path.ridge for fold in folds]))
+    """Return the median of the chosen ridges; a fold in which nothing could be fitted has none."""
+    ridges = [fold.path.ridge for fold in folds if np.isfinite(fold.path.ridge)]
+    return float(np.median(ridges)) if ridges else np.nan

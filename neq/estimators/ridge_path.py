@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import EstimationError
 from ..observables import Observable
 from ..spikes.transitions import Transitions
 from .coordinates import Coordinates, coordinates
@@ -38,6 +39,11 @@ class PathOptions:
     refit
         Iterations at the chosen ridge on train and validation together, from the chosen theta: what chose the ridge
         need not be lost for the fit. 0 for none; none is made where validation shows no evidence.
+
+    Raises
+    ------
+    EstimationError
+        A path that could not be walked: not from strong to weak, or without steps.
     """
 
     first: float = 1.0
@@ -47,6 +53,12 @@ class PathOptions:
     tolerance: float = 1e-3
     patience: int = 2
     refit: int = 10
+
+    def __post_init__(self) -> None:
+        if not (self.first >= self.last > 0 and self.ratio > 1 and self.tolerance >= 0):
+            raise EstimationError(f"a ridge path needs first >= last > 0, ratio > 1 and tolerance >= 0; found {self}")
+        if min(self.max_iteration, self.patience) < 1 or self.refit < 0:
+            raise EstimationError(f"a ridge path needs max_iteration and patience >= 1, refit >= 0; found {self}")
 
 
 @dataclass(frozen=True)

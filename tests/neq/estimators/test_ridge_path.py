@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from neq.errors import EstimationError
 from neq.estimators.ridge_path import PathOptions, fit_path, fit_ridge, score_mean
 from neq.models.couplings import spiking_network
 from neq.models.kinetic_ising import KineticIsing
@@ -39,7 +40,7 @@ def test_fit_path__is_below_the_exact_entropy_production_and_near_it(network, na
     family = observable_named(name)
     parts = [transitions.take(np.arange(first, 12_000 - 1, 3)) for first in range(3)]
     path = fit_path(family, *parts[:2])
-    fresh = Transitions.from_spikes(model.simulate(100_000, seed=1))
+    fresh = Transitions.from_spikes(model.simulate(40_000, seed=1))
     held_out = score_mean(family, fresh, path.theta, family.mean(fresh))
     assert 0.7 * model.entropy_production() < held_out < model.entropy_production() + 0.01
 
@@ -72,3 +73,11 @@ def test_fit_ridge__a_stronger_ridge_keeps_theta_smaller(network):
     family = observable_named("antisymmetric")
     sizes = [np.linalg.norm(fit_ridge(family, transitions, ridge)) for ridge in (1.0, 0.1, 0.01)]
     assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"first": 1e-5}, {"last": 0.0}, {"ratio": 1.0}, {"tolerance": -1.0}, {"max_iteration": 0}, {"refit": -1}]
+)
+def test_path_options__that_cannot_be_walked(wrong):
+    with pytest.raises(EstimationError, match="ridge path needs"):
+        PathOptions(**wrong)
