@@ -36,7 +36,7 @@ def unknown_study(name: object, valid: Sequence[str], error: Exception) -> str:
 
 
 def describe(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[str]:
-    """Return one line per key with a problem, alternatives of one key joined.
+    """Return one line per key with a problem, alternatives of one key joined; of the whole config one per problem.
 
     Parameters
     ----------
@@ -54,10 +54,12 @@ def describe(error: ValidationError, raw: Any, model: type[BaseModel]) -> list[s
         name = ".".join(str(part) for part in path) or WHOLE
         found.setdefault(name, []).append(_sentence(item, path, model))
         values[name] = value
-    return [
-        _joined(sentences, values[name]) if name == WHOLE else f"{name}: {_joined(sentences, values[name])}"
-        for name, sentences in found.items()
-    ]
+    lines = []
+    for name, sentences in found.items():
+        text = _joined(sentences, values[name])
+        # a check of several keys together raises once, with a line for each of its problems
+        lines += text.split("\n") if name == WHOLE else [f"{name}: {text}"]
+    return lines
 
 
 def _path(item: Any, raw: Any) -> tuple[list[str | int], Any]:

@@ -64,7 +64,7 @@ class NeuralRecordingsConfig(RunConfig):
             # elsewhere the config comes back from a store: its files may have moved by now, and are not needed
             found = [*self._session_problems(), *found]
         if found:
-            raise ValueError("; ".join(found))
+            raise ValueError("\n".join(found))
         return self
 
     def _session_problems(self) -> Iterator[str]:

@@ -365,6 +365,7 @@ def test_config__combinations_that_cannot_be_are_told_together(tmp_path, overrid
         load(tmp_path, BASE, *overrides)
     for message in messages:
         assert message in str(caught.value)
+    assert f"{len(messages)} problem" in str(caught.value)
 
 
 def test_config__combinations_that_can_be(tmp_path):
