@@ -44,7 +44,7 @@ WIDTH_WORD = np.array([min(int(bound * 2.0**64), 2**64 - 1) for bound in UPPER],
 
 @kernel
 def _fields(dense, offsets, targets, weights, bias, active, n_active, field):
-    """Write to ``field`` (target,) the bias and what the first ``n_active`` units of ``active`` send, in their order."""
+    """Write to ``field`` (target,) the bias and what the first ``n_active`` units of ``active`` send, in order."""
     for target in range(field.size):
         field[target] = bias[target]
     if dense.shape[0] == 0:
