@@ -5,20 +5,22 @@ Run from the repository root: ``python benchmarks/simulation.py [--units 100] [-
 For each case the C loops are compiled by gcc for this machine (-O3 -march=native -ffast-math), in single precision,
 with xoshiro256++ inline (eight of them side by side where a vector unit can use them), and with the same thoughts
 behind them as the kernels: no exponential where bounds decide, no branch on a flip where few units act on one. Several
-are tried and the fastest is the reference. Loops and kernels take turns, CPU time is the least of a few rounds on a
-part of the samples; memory is that of a whole run of the model in a process of its own.
+are tried and the fastest is the reference, once with random numbers of 24 bits and once with 53 as the kernels draw
+them. Loops and kernels take turns, CPU time is the least of a few rounds on a part of the samples.
+
+Memory is the most that Python and numpy held at once beyond what was there before, in a whole run of the model and in a
+run of a tenth of the samples: what is streamed needs the same for both.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import multiprocessing
-import resource
 import shutil
 import subprocess
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,16 +33,17 @@ from neq.models.sampling import ParallelSampler, SequentialSampler
 
 SOURCE = Path(__file__).with_name("simulation_loops.c")
 LANES, N_ROUND = 8, 5
+BITS = (24, 53)
 SEQUENTIAL = ("sequential_add", "sequential_keep", "sequential_keep_rows")
 PARALLEL = ("parallel_add", "parallel_list", "parallel_rows")
 
 
-def compile_loops(folder: Path) -> ctypes.CDLL:
-    """Return the C loops, compiled for this machine."""
+def compile_loops(folder: Path, bits: int) -> ctypes.CDLL:
+    """Return the C loops with random numbers of so many bits, compiled for this machine."""
     if shutil.which("gcc") is None:
         raise SystemExit("gcc is needed for the reference loops")
-    library = folder / "loops.so"
-    flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+    library = folder / f"loops_{bits}.so"
+    flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", *(["-DWIDE"] if bits == 53 else [])]
     subprocess.run(["gcc", *flags, str(SOURCE), "-o", str(library), "-lm"], check=True)
     return ctypes.CDLL(str(library))
 
@@ -84,49 +87,51 @@ class Loops:
         return self.out
 
 
-def cpu(call: Callable[[], object]) -> float:
-    """Return CPU seconds of one call."""
+def cpu(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    """Return CPU seconds of one call, and what it returned."""
     start = time.process_time()
-    call()
-    return time.process_time() - start
+    states = call()
+    return time.process_time() - start, states
 
 
-def compare(library: ctypes.CDLL, model: KineticIsing, n_row: int) -> tuple[str, float, float]:
-    """Return the fastest loop, its nanoseconds for each update of a unit, and those of the model."""
+def compare(libraries: dict[int, ctypes.CDLL], model: KineticIsing, n_row: int) -> dict[str, float]:
+    """Return nanoseconds for each update of a unit: of the model, and of the C loops by their name and bits."""
     sequential = model.dynamics == "sequential"
     thin = model.n_unit if sequential else 1
-    loops = Loops(library, model, n_row)
+    loops = {bits: Loops(library, model, n_row) for bits, library in libraries.items()}
     sampler = (SequentialSampler if sequential else ParallelSampler)(
         model.couplings, model.bias, np.random.default_rng(1)
     )
     out = np.empty((n_row, model.n_unit), dtype=bool)
-    calls: dict[str, Callable[[], object]] = {
-        name: partial(loops.run, name, thin) for name in (SEQUENTIAL if sequential else PARALLEL)
+    calls: dict[str, Callable[[], np.ndarray]] = {
+        f"{name} {bits}": partial(loop.run, name, thin)
+        for bits, loop in loops.items()
+        for name in (SEQUENTIAL if sequential else PARALLEL)
     }
-    calls["neq"] = partial(sampler.advance, thin, out)
+    calls["neq"] = lambda: (sampler.advance(thin, out), out)[1]
     taken: dict[str, list[float]] = {name: [] for name in calls}
     activity = {}
     for _ in range(N_ROUND + 1):
         for name, call in calls.items():
-            taken[name].append(cpu(call))
-            activity[name] = float((out if name == "neq" else loops.out).mean())
+            seconds, states = cpu(call)
+            taken[name].append(seconds)
+            activity[name] = float(states.mean())
     if max(activity.values()) - min(activity.values()) > 0.02:
         raise SystemExit(f"the loops do not simulate the same network: shares of active units {activity}")
-    least = {name: 1e9 * min(times[1:]) / (n_row * model.n_unit) for name, times in taken.items()}
-    best = min((name for name in least if name != "neq"), key=lambda name: least[name])
-    return best, least[best], least["neq"]
+    return {name: 1e9 * min(times[1:]) / (n_row * model.n_unit) for name, times in taken.items()}
 
 
-def whole_run(kind: str, n_unit: int, n_sample: int) -> tuple[float, float, float]:
-    """Run all samples through blocks; return CPU seconds, extra peak memory (MB) and activity."""
-    model = networks(n_unit)[kind]
-    thin = n_unit if model.dynamics == "sequential" else 1
-    sum(block.sum() for block in model.stream(100, thin=thin))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def whole_run(model: KineticIsing, n_sample: int) -> tuple[float, float]:
+    """Run all samples through blocks; return CPU seconds, and the most that was held at once in MB."""
+    thin = model.n_unit if model.dynamics == "sequential" else 1
+    tracemalloc.start()
     start = time.process_time()
-    active = sum(int(block.sum()) for block in model.stream(n_sample, burn_in=n_sample // 10_000, thin=thin))
+    for block in model.stream(n_sample, burn_in=n_sample // 10_000, thin=thin):
+        block.sum()
     seconds = time.process_time() - start
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, active / n_sample / n_unit
+    held = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return seconds, held
 
 
 def networks(n_unit: int) -> dict[str, KineticIsing]:
@@ -153,19 +158,29 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=10_000, help="samples of each timed round")
     asked = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    print(f"{asked.units} units, {asked.samples} samples per unit; ns per update of a unit, CPU time, one thread")
-    print(f"{'case':36s}{'fastest C loop':22s}{'C':>7s}{'neq':>7s}{'ratio':>7s}{'whole run':>11s}{'extra memory':>14s}")
+    print(f"{asked.units} units; ns per update of a unit, CPU time, one thread; C by the bits of its random numbers")
+    told = f"{'case':36s}{'fastest C loop':22s}{'C 24':>7s}{'C 53':>7s}{'neq':>7s}{'ratios':>13s}"
+    print(told + (f"{'whole run':>12s}{'held':>9s}{'by a tenth':>12s}{'states':>9s}" if asked.samples else ""))
     with tempfile.TemporaryDirectory() as folder:
-        library = compile_loops(Path(folder))
+        libraries = {bits: compile_loops(Path(folder), bits) for bits in BITS}
         for kind, model in networks(asked.units).items():
-            name, tight, ours = compare(library, model, asked.rows)
-            print(f"{kind:36s}{name:22s}{tight:7.2f}{ours:7.2f}{ours / tight:7.2f}", end="", flush=True)
-            if asked.samples:
-                with context.Pool(1, maxtasksperchild=1) as pool:
-                    seconds, memory, _ = pool.apply(whole_run, (kind, asked.units, asked.samples))
-                print(f"{seconds:9.2f} s{memory:11.1f} MB", end="", flush=True)
-            print()
+            print(kind_row(kind, compare(libraries, model, asked.rows)), end="", flush=True)
+            print(run_row(model, asked.samples) if asked.samples else "")
+
+
+def kind_row(kind: str, taken: dict[str, float]) -> str:
+    """Write what the fastest loops of both kinds and the model take."""
+    narrow, wide = (min((name for name in taken if name.endswith(f" {bits}")), key=taken.__getitem__) for bits in BITS)
+    ours, loops = taken["neq"], (taken[narrow], taken[wide])
+    ratios = "".join(f"{ours / loop:6.2f}" for loop in loops)
+    return f"{kind:36s}{wide.split()[0]:22s}{loops[0]:7.2f}{loops[1]:7.2f}{ours:7.2f} {ratios}"
+
+
+def run_row(model: KineticIsing, n_sample: int) -> str:
+    """Write what a whole run takes and holds, what a tenth of it holds, and the size of all its states."""
+    seconds, held = whole_run(model, n_sample)
+    _, tenth = whole_run(model, n_sample // 10)
+    return f"{seconds:10.2f} s{held:6.2f} MB{tenth:9.2f} MB{n_sample * model.n_unit / 1e6:6.0f} MB"
 
 
 if __name__ == "__main__":

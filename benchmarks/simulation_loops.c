@@ -6,6 +6,15 @@
 
 typedef uint64_t word;
 
+/* A uniform number of 53 bits from a word each, as the kernels draw them, or two of 24 bits from every word. */
+#ifdef WIDE
+typedef double uniform_t;
+#define EXP exp
+#else
+typedef float uniform_t;
+#define EXP expf
+#endif
+
 #define ARGUMENTS                                                                                                      \
     long n, long n_row, long thin, const uint32_t *first, const uint32_t *source, const float *weight,                 \
         const uint32_t *offset, const uint32_t *target, const float *sent, const float *rows, const float *bias,       \
@@ -20,33 +29,49 @@ static inline word next(word *s)
     return value;
 }
 
-/* Eight generators side by side: two 24-bit uniforms from each word. */
-static void fill(word *s, float *out, long n)
+/* Eight generators side by side. */
+static void fill(word *s, uniform_t *out, long n)
 {
-    for (long i = 0; i < n; i += 16)
+#ifdef WIDE
+    const long step = 8;
+#else
+    const long step = 16;
+#endif
+    for (long i = 0; i < n; i += step)
         for (int k = 0; k < 8; k++) {
             word value = turn(s[k] + s[24 + k], 23) + s[k], shifted = s[8 + k] << 17;
             s[16 + k] ^= s[k]; s[24 + k] ^= s[8 + k]; s[8 + k] ^= s[16 + k]; s[k] ^= s[24 + k];
             s[16 + k] ^= shifted; s[24 + k] = turn(s[24 + k], 45);
+#ifdef WIDE
+            out[i + k] = (double)(int64_t)(value >> 11) * 0x1p-53;
+#else
             out[i + k] = (float)(int32_t)(value >> 40) * 0x1p-24f;
             out[i + 8 + k] = (float)(int32_t)((value >> 8) & 0xffffff) * 0x1p-24f;
+#endif
         }
 }
 
-static inline int decide(float h, float u, const float *middle, const float *half)
+static inline int decide(float h, uniform_t u, const float *middle, const float *half)
 {
     float z = (h + 32.0f) * 16.0f;
     z = z < 0.0f ? 0.0f : z;
     z = z > 1023.0f ? 1023.0f : z;
     int cell = (int)z;
-    if (__builtin_expect(fabsf(u - middle[cell]) <= half[cell], 0)) return u * (1.0f + expf(-h)) < 1.0f;
+    uniform_t away = u - middle[cell];
+    if (__builtin_expect((away < 0 ? -away : away) <= half[cell], 0)) return u * (1 + EXP(-h)) < 1;
     return u < middle[cell];
 }
+
+#ifdef WIDE
+#define FRACTION uniform_t u = (double)(int64_t)((drawn * (word)n) >> 11) * 0x1p-53;
+#else
+#define FRACTION uniform_t u = (float)(int32_t)((uint32_t)drawn >> 8) * 0x1p-24f;
+#endif
 
 #define DRAW                                                                                                           \
     word drawn = next(s);                                                                                              \
     uint32_t i = (uint32_t)(((drawn >> 32) * (word)n) >> 32);                                                          \
-    float u = (float)(int32_t)((uint32_t)drawn >> 8) * 0x1p-24f;
+    FRACTION
 
 #define ADD(h, i, state)                                                                                               \
     for (uint32_t e = first[i]; e < first[i + 1]; e += 8)                                                              \
@@ -104,7 +129,8 @@ void sequential_keep_rows(ARGUMENTS)
 
 #define PARALLEL(...)                                                                                                  \
     long room = (n + 15) / 16 * 16;                                                                                    \
-    float *field = malloc(n * sizeof(float)), *uniform = malloc(room * sizeof(float)), *state = calloc(n, 4);          \
+    float *field = malloc(n * sizeof(float)), *state = calloc(n, sizeof(float));                                       \
+    uniform_t *uniform = malloc(room * sizeof(uniform_t));                                                             \
     uint32_t *active = malloc((n + 1) * sizeof(uint32_t));                                                             \
     for (long row = 0; row < n_row; row++) {                                                                           \
         for (long k = 0; k < thin; k++) {                                                                              \
