@@ -20,7 +20,7 @@ Layout: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 LISTED = 0.15
 """Share of couplings up to which lists are faster than rows of the whole matrix, in both dynamics."""
-ADD, FLIP, SEND, SEND_ROW = 0.7, 25.0, 1.5, 0.25
+ADD, FLIP, SEND, SEND_ROW = 0.85, 18.0, 0.8, 0.12
 """Nanoseconds of an entry of a field added up, of a flip where fields are kept, and of each field that it changes."""
 CHUNK = 32_768
 """Uniform numbers drawn at once from a generator that is no PCG64: 256 kB, which stay in the cache."""
