@@ -94,7 +94,7 @@ def _solve(system: np.ndarray, target: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error", linalg.LinAlgWarning)
         try:
-            solution: np.ndarray = linalg.solve(system, target, assume_a="general")
+            solution: np.ndarray = linalg.solve(system, target, assume_a="gen")
         except (linalg.LinAlgError, linalg.LinAlgWarning) as error:
             raise ModelError(
                 "expected a network that leaves each of its states, found some that are left with a chance near 1e-16 "
