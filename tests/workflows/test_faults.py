@@ -38,7 +38,13 @@ def environment():
 def driver(folder, workers=2, **keys):
     command = [sys.executable, str(ROOT / "tests" / "toy_driver.py"), str(folder), str(workers), json.dumps(keys)]
     with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a suite that was itself started in the background ignores SIGINT, and what it starts would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:
             yield process
