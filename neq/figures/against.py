@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..errors import NeqError
 from . import legends, style
-from .lines import Series, along, draw_series
+from .lines import Series, draw_conditions
 
 N_PANEL = 4
 """Most panels side by side, one for each label of a further axis of text."""
@@ -60,7 +58,7 @@ def against(summary: xr.Dataset, axis: str = "lag", value: str = "entropy_produc
     row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0].tolist()
     drawn: list[Series] = []
     for axes, (title, panel) in zip(row, panels, strict=True):
-        drawn += _draw(axes, panel, axis, value)
+        drawn += draw_conditions(axes, _as_sizes(panel, axis), value)
         axes.set_title(title)
     _dress(row, point, axis, value)
     legends.add(figure, [row], point, False)
@@ -95,25 +93,9 @@ def _panels(point: xr.Dataset, axis: str, value: str) -> list[tuple[str, xr.Data
     return found
 
 
-def _draw(axes: Axes, panel: xr.Dataset, axis: str, value: str) -> list[Series]:
-    """Draw the lines of one panel: every condition in its colour, its nulls grey."""
-    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
-    drawn = []
-    for i, (condition, mine) in enumerate(along(panel, "condition")):
-        n_null = 0
-        for surrogate, line in along(mine, "surrogate"):
-            look: dict[str, Any] = {"color": style.colour(i), "marker": style.marker(i), "linestyle": "-", "zorder": 3}
-            if surrogate not in ("none", ""):
-                look |= {"color": style.GREY, "linestyle": style.null_line(n_null), "zorder": 2}
-                n_null += 1
-            drawn.append(Series.of(_as_sizes(line, axis), value))
-            draw_series(axes, drawn[-1], look, f"{condition}:{surrogate}")
-    return drawn
-
-
-def _as_sizes(line: xr.Dataset, axis: str) -> xr.Dataset:
-    """Return a line with the labels of its axis where a series looks for numbers of units."""
-    bare = line.drop_vars(["size", "size_label", "n_unit"], errors="ignore")
+def _as_sizes(panel: xr.Dataset, axis: str) -> xr.Dataset:
+    """Return a panel with the labels of its axis where a series looks for numbers of units."""
+    bare = panel.drop_vars(["size", "size_label", "n_unit"], errors="ignore")
     return bare.rename({axis: "size"})
 
 

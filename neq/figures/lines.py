@@ -1,4 +1,4 @@
-"""One line of a figure: means, bars, and markers that show what limits a point."""
+"""Lines of the points of a summary: means, bars, and markers that show what limits a point."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from ..summary import VALUES
+from . import style
 
 LIMITS = ("data_limited", "tail_limited", "no_evidence")
 """Quality flags that make a marker hollow."""
@@ -52,6 +53,22 @@ def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
     if dim not in data.dims:
         return [("", data)]
     return [(label, data.sel({dim: label})) for label in data[dim].values.tolist()]
+
+
+def draw_conditions(axes: Axes, panel: xr.Dataset, value: str) -> list[Series]:
+    """Draw the lines of one panel: every condition in its colour, its nulls grey with the same marker."""
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+    drawn = []
+    for i, (condition, mine) in enumerate(along(panel, "condition")):
+        n_null = 0
+        for surrogate, line in along(mine, "surrogate"):
+            look: dict[str, Any] = {"color": style.colour(i), "marker": style.marker(i), "linestyle": "-", "zorder": 3}
+            if surrogate not in ("none", ""):
+                look |= {"color": style.GREY, "linestyle": style.null_line(n_null), "zorder": 2}
+                n_null += 1
+            drawn.append(Series.of(line, value))
+            draw_series(axes, drawn[-1], look, f"{condition}:{surrogate}")
+    return drawn
 
 
 def draw_series(axes: Axes, series: Series, look: dict[str, Any], name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import NeqError
 from ..summary import summarise
 from . import legends, style
-from .lines import Series, along, draw_series, draw_truth
+from .lines import Series, along, draw_conditions, draw_series, draw_truth
 
 N_PANEL = 6
 """Most panels side by side; labels of further axes beyond them are left out, and the caption says so."""
@@ -67,7 +66,9 @@ def scaling(
     figure, grid = _canvas(len(panels), with_contrast)
     drawn: list[Series] = []
     for column, (title, point) in enumerate(panels):
-        drawn += _draw_conditions(grid[0][column], point, value, truth)
+        drawn += draw_conditions(grid[0][column], point, value)
+        if truth is not None:
+            _draw_truth(grid[0][column], point, value, truth)
         grid[0][column].set_title(title)
         if with_contrast:
             drawn += _draw_contrasts(grid[1][column], point, value)
@@ -107,22 +108,10 @@ def _canvas(n_panel: int, with_contrast: bool) -> tuple[Figure, list[list[Axes]]
     return figure, [[axes[0, 0]], [axes[0, 1]]] if beside else axes.tolist()
 
 
-def _draw_conditions(axes: Axes, point: xr.Dataset, value: str, truth: Any) -> list[Series]:
-    """Draw the lines of one panel: every condition in its colour, its nulls grey with the same marker."""
-    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
-    drawn = []
-    for i, (condition, mine) in enumerate(along(point, "condition")):
-        n_null = 0
-        for surrogate, line in along(mine, "surrogate"):
-            look: dict[str, Any] = {"color": style.colour(i), "marker": style.marker(i), "linestyle": "-", "zorder": 3}
-            if surrogate not in ("none", ""):
-                look |= {"color": style.GREY, "linestyle": style.null_line(n_null), "zorder": 2}
-                n_null += 1
-            drawn.append(Series.of(line, value))
-            draw_series(axes, drawn[-1], look, f"{condition}:{surrogate}")
-        if truth is not None:
-            draw_truth(axes, *_exact(truth, value, condition), style.colour(i), str(condition))
-    return drawn
+def _draw_truth(axes: Axes, point: xr.Dataset, value: str, truth: xr.Dataset | xr.DataArray) -> None:
+    """Draw the exact value of every condition in its colour."""
+    for i, (condition, _) in enumerate(along(point, "condition")):
+        draw_truth(axes, *_exact(truth, value, condition), style.colour(i), str(condition))
 
 
 def _exact(truth: xr.Dataset | xr.DataArray, value: str, condition: str) -> tuple[float, float]:
