@@ -7,10 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..observables import observable_named
+from .judgement import Judgement
 
 
 @dataclass(frozen=True, eq=False)
-class MaxEntResult:
+class CouplingResult(Judgement):
+    """What held-out transitions say of a theta that couples pairs of units.
+
+    The fields are those of the same names in :class:`MaxEntResult`.
+    """
+
+    entropy_production_train: float
+    theta: np.ndarray
+    observable: str
+    n_unit: int
+    n_iteration: int
+    converged: bool
+    spikes_per_bin: float
+    n_transition: int
+
+    def coupling(self) -> np.ndarray:
+        """Return theta as a matrix (unit_0, unit_1); antisymmetric for the antisymmetric observable.
+
+        Entry (i, j) weighs "i in the later bin, j in the earlier one".
+        """
+        return observable_named(self.observable).matrix(self.theta, self.n_unit)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxEntResult(CouplingResult):
     """An estimate of a lower bound on entropy production, and how far to trust it.
 
     All values are in nats per transition and, unless they say otherwise, on held-out transitions. Of a cross-fitted
@@ -74,35 +99,8 @@ class MaxEntResult:
         hold their bins. The mean is ``entropy_production_uncapped``. None unless asked for.
     """
 
-    entropy_production: float
-    entropy_production_uncapped: float
-    entropy_production_train: float
-    entropy_production_half: float
-    fold_entropy_production: np.ndarray
-    interval: tuple[float, float]
-    n_interval_block: int
-    p_value: float
-    quality: frozenset[str]
-    theta: np.ndarray
     fold_theta: np.ndarray
-    observable: str
-    n_unit: int
     cross_fit: int | None
     ridge: float
-    n_iteration: int
     n_evaluation: int
-    converged: bool
-    spikes_per_bin: float
-    n_transition: int
-    n_test: int
-    effective_sample_size: float
-    bias: float
-    reason: str = ""
     score: np.ndarray | None = None
-
-    def coupling(self) -> np.ndarray:
-        """Return theta as a matrix (unit_0, unit_1); antisymmetric for the antisymmetric observable.
-
-        Entry (i, j) weighs "i in the later bin, j in the earlier one".
-        """
-        return observable_named(self.observable).matrix(self.theta, self.n_unit)

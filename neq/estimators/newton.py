@@ -15,7 +15,8 @@ from ..spikes.transitions import Transitions
 from . import uncertainty
 from .conjugate_gradients import DAMPING, StepFit, best_step, step_problem
 from .dense_observables import fitting_observable
-from .judgement import HeldOut, Judgement, judge
+from .judgement import HeldOut, judge
+from .maxent_result import CouplingResult
 from .ridge_path import score_mean
 from .splits import Split, check_fractions, split_transitions
 
@@ -26,7 +27,7 @@ MAX_LENGTH = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class NewtonStepResult(Judgement):
+class NewtonStepResult(CouplingResult):
     """The value of one Newton step on held-out transitions, and how far to trust it; nats per transition.
 
     The fields that are not named here mean what they do in :class:`~neq.estimators.maxent_result.MaxEntResult`.
@@ -53,20 +54,8 @@ class NewtonStepResult(Judgement):
         All transitions.
     """
 
-    entropy_production_train: float
-    theta: np.ndarray
-    observable: str
-    n_unit: int
     damping: tuple[float, float]
     step_length: float
-    n_iteration: int
-    converged: bool
-    spikes_per_bin: float
-    n_transition: int
-
-    def coupling(self) -> np.ndarray:
-        """Return theta as a matrix (unit_0, unit_1); antisymmetric for the antisymmetric observable."""
-        return observable_named(self.observable).matrix(self.theta, self.n_unit)
 
 
 @dataclass(frozen=True, kw_only=True)
