@@ -1,4 +1,7 @@
-"""Figures: Datasets and arrays in, matplotlib Figures out; nothing is read or written."""
+"""Figures: Datasets and arrays in, matplotlib Figures out; nothing is read or written.
+
+The label of every Figure is its caption.
+"""
 
 from .against import against
 from .contributions import contributions, contributions_dataset

@@ -49,11 +49,6 @@ def coupling(
     title
         Stands above the matrix.
 
-    Returns
-    -------
-    Figure
-        Its label is the caption.
-
     Examples
     --------
     >>> figure = coupling(np.array([0.1, -0.2, 0.05]), area=["V1", "V1", "LM"])

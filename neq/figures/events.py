@@ -55,11 +55,6 @@ def events(curve: Curve, bin_size: float | None = None, title: str = "") -> Figu
     title
         Stands above the axes.
 
-    Returns
-    -------
-    Figure
-        Its label is the caption.
-
     Examples
     --------
     >>> from neq.estimators.events import peri_event
