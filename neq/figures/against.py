@@ -9,12 +9,10 @@ from matplotlib.figure import Figure
 
 from ..errors import NeqError
 from . import legends, style
-from .lines import Series, draw_conditions
+from .lines import Series, draw_conditions, panels
 
 N_PANEL = 4
-"""Most panels side by side, one for each label of a further axis of text."""
-INSIDE = ("condition", "surrogate", "size")
-"""Axes of a summary that are not panels."""
+"""Most panels side by side, one for each label of further axes."""
 
 
 @style.styled
@@ -52,18 +50,19 @@ def against(summary: xr.Dataset, axis: str = "lag", value: str = "entropy_produc
     point = summary.isel(size=int(np.argmax(_sizes(summary)))) if "size" in summary.dims else summary
     if not bool(np.isfinite(point[value]).any()):
         return style.message(axis, f"nothing to draw yet: {legends.completeness(point)}")
-    panels = _panels(point, axis, value)
-    width = style.COLUMN if len(panels) == 1 else style.PAGE
+    shown, left_out = panels(point, value, N_PANEL, axis)
+    width = style.COLUMN if len(shown) == 1 else style.PAGE
     figure = Figure(figsize=(width, 2.7), layout="constrained")
-    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0].tolist()
+    row = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0].tolist()
     drawn: list[Series] = []
-    for axes, (title, panel) in zip(row, panels, strict=True):
+    for axes, (title, panel) in zip(row, shown, strict=True):
         drawn += draw_conditions(axes, _as_sizes(panel, axis), value)
         axes.set_title(title)
-    _dress(row, point, axis, value)
+    legends.name_value(row[0], point[value])
+    _name_labels(row, axis, np.asarray(point[axis].values, dtype=float))
     legends.add(figure, [row], point, False)
     at = f" At N = {np.nanmax(point['n_unit'].values):g}." if "n_unit" in point else ""
-    style.caption(figure, legends.scaling_caption(point, value, drawn, False) + at)
+    style.caption(figure, legends.scaling_caption(point, value, drawn, False) + at + left_out)
     return figure
 
 
@@ -76,35 +75,14 @@ def _sizes(summary: xr.Dataset) -> np.ndarray:
     return largest
 
 
-def _panels(point: xr.Dataset, axis: str, value: str) -> list[tuple[str, xr.Dataset]]:
-    """Return title and part of each panel."""
-    extra = [str(dim) for dim in point[value].dims if dim not in (*INSIDE, axis)]
-    if not extra:
-        return [("", point)]
-    stacked = point.stack(panel=extra)
-    found = []
-    for k in range(min(N_PANEL, stacked.sizes["panel"])):
-        labels = [stacked[dim].values[k] for dim in extra]
-        words = [
-            label if isinstance(label, str) else f"{dim} {label:g}" for dim, label in zip(extra, labels, strict=True)
-        ]
-        chosen = dict(zip(extra, labels, strict=True))
-        found.append(("\n".join(words).replace("_", " "), point.sel(chosen)))
-    return found
-
-
 def _as_sizes(panel: xr.Dataset, axis: str) -> xr.Dataset:
     """Return a panel with the labels of its axis where a series looks for numbers of units."""
     bare = panel.drop_vars(["size", "size_label", "n_unit"], errors="ignore")
     return bare.rename({axis: "size"})
 
 
-def _dress(row: list[Axes], point: xr.Dataset, axis: str, value: str) -> None:
-    attrs = point[value].attrs
-    what = str(attrs.get("long_name", value)).replace("_", " ")
-    units = f" ({attrs['units']})" if attrs.get("units", "1") not in ("", "1") else ""
-    row[0].set_ylabel(style.wrapped(f"{what[:1].upper()}{what[1:]}{units}", 26))
-    labels = np.asarray(point[axis].values, dtype=float)
+def _name_labels(row: list[Axes], axis: str, labels: np.ndarray) -> None:
+    """Name the axis, with a tick at each label; logarithmic where labels (label,) reach far."""
     own = {"lag": "Lag (bins)", "bin_size": "Bin size (s)"}
     for axes in row:
         axes.set_xlabel(own.get(axis, axis.replace("_", " ").capitalize()))

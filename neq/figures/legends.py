@@ -1,4 +1,4 @@
-"""What stands around the scaling figure: legends, completeness, and a caption that says what was averaged."""
+"""What stands around lines of a summary: legends, units, completeness, and a caption that says what was averaged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def completeness(summary: xr.Dataset) -> str:
 
 
 def scaling_caption(summary: xr.Dataset, value: str, drawn: list[Series], with_truth: bool) -> str:
-    """Say what the points, bars and marks of a scaling figure are."""
+    """Say what the points, bars and marks of these figures are."""
     held = (summary[f"{value}_n_session"] > 0).values
     repetitions = _span(
         summary[f"{value}_n_repetition_min"].values[held], summary[f"{value}_n_repetition_max"].values[held]
@@ -50,6 +50,13 @@ def scaling_caption(summary: xr.Dataset, value: str, drawn: list[Series], with_t
             "; per spike they do not bound its subsets." if value.endswith("per_spike") else " and bound its subsets."
         )
     return f"{text} {completeness(summary)}."
+
+
+def name_value(axes: Axes, value: xr.DataArray, what: str = "") -> None:
+    """Name the y axis after a value, or after ``what`` of it, with its units."""
+    name = what or str(value.attrs.get("long_name", value.name)).replace("_", " ")
+    units = f" ({value.attrs['units']})" if value.attrs.get("units", "1") not in ("", "1") else ""
+    axes.set_ylabel(style.wrapped(f"{name[:1].upper()}{name[1:]}{units}", 26))
 
 
 def _span(low: np.ndarray, high: np.ndarray | None = None) -> str:

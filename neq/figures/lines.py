@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ LIMITS = ("data_limited", "tail_limited", "no_evidence")
 """Quality flags that make a marker hollow."""
 
 HALF = 0.5
-"""Share of cells with a flag from which on the marker of their point shows it."""
+"""Share of the cells of a point with a flag from which on its marker shows it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,23 @@ def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
     if dim not in data.dims:
         return [("", data)]
     return [(label, data.sel({dim: label})) for label in data[dim].values.tolist()]
+
+
+def panels(
+    summary: xr.Dataset, value: str, most: int, axis: str = "size"
+) -> tuple[list[tuple[str, xr.Dataset]], str]:
+    """Return title and part of each panel, ``most`` of them at most, and a sentence where some are left out.
+
+    A panel holds the axes ``condition``, ``surrogate``, ``size`` and ``axis``; each label of the others has its own.
+    """
+    extra = [str(dim) for dim in summary[value].dims if dim not in ("condition", "surrogate", "size", axis)]
+    every = list(product(*(summary[dim].values.tolist() for dim in extra)))
+    shown = []
+    for labels in every[:most]:
+        named = dict(zip(extra, labels, strict=True))
+        title = "\n".join(label if isinstance(label, str) else f"{dim} {label:g}" for dim, label in named.items())
+        shown.append((title.replace("_", " "), summary.sel(named)))
+    return shown, f" Shown: {most} of {len(every)} panels." if len(every) > most else ""
 
 
 def draw_conditions(axes: Axes, panel: xr.Dataset, value: str) -> list[Series]:

@@ -106,9 +106,9 @@ def _draw(axes: Axes, dataset: xr.Dataset, value: str, ends: tuple[str, str]) ->
         look: dict[str, Any] = {"color": style.colour(i), "linestyle": "none", "zorder": 3}
         # an interval need not hold its value: that of an order turned down belongs to the candidate
         axes.vlines(order, low, high, color=look["color"], linewidth=1.2, zorder=2, gid=f"intervals:{name}")
-        for k, place in enumerate(order):
-            face = "white" if _turned_down(line)[k] else look["color"]
-            axes.plot(place, middle[k], marker="o", markerfacecolor=face, gid=f"order {k + 1}:{name}", **look)
+        for k, turned_down in enumerate(_turned_down(line)):
+            face = "white" if turned_down else look["color"]
+            axes.plot(order[k], middle[k], marker="o", markerfacecolor=face, gid=f"order {k + 1}:{name}", **look)
     axes.set_xticks(dataset["order"].values)
     axes.set_xlim(0.5, float(dataset["order"].max()) + 0.5)
     axes.set_xlabel("Interaction order")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -13,13 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import NeqError
 from ..summary import summarise
 from . import legends, style
-from .lines import Series, along, draw_conditions, draw_series, draw_truth
+from .lines import Series, along, draw_conditions, draw_series, draw_truth, panels
 
 N_PANEL = 6
-"""Most panels side by side; labels of further axes beyond them are left out, and the caption says so."""
-
-SPLIT = ("condition", "contrast", "surrogate", "size")
-"""Axes drawn inside a panel."""
+"""Most panels side by side, one for each label of further axes."""
 
 
 @style.styled
@@ -61,11 +56,11 @@ def scaling(
         raise NeqError(f"cannot draw {value}: the summary holds {', '.join(map(str, summary.data_vars))}")
     if not bool(np.isfinite(summary[value]).any()):
         return style.message("Scaling", f"nothing to draw yet: {legends.completeness(summary)}")
-    panels, n_label = _panels(summary, value)
+    shown, left_out = panels(summary, value, N_PANEL)
     with_contrast = f"{value}_difference" in summary
-    figure, grid = _canvas(len(panels), with_contrast)
+    figure, grid = _canvas(len(shown), with_contrast)
     drawn: list[Series] = []
-    for column, (title, point) in enumerate(panels):
+    for column, (title, point) in enumerate(shown):
         drawn += draw_conditions(grid[0][column], point, value)
         if truth is not None:
             _draw_truth(grid[0][column], point, value, truth)
@@ -74,8 +69,7 @@ def scaling(
             drawn += _draw_contrasts(grid[1][column], point, value)
     _dress(grid, summary, value)
     legends.add(figure, grid, summary, truth is not None)
-    note = f" Shown: {len(panels)} of {n_label} panels." if n_label > len(panels) else ""
-    style.caption(figure, legends.scaling_caption(summary, value, drawn, truth is not None) + note)
+    style.caption(figure, legends.scaling_caption(summary, value, drawn, truth is not None) + left_out)
     return figure
 
 
@@ -83,18 +77,6 @@ def _summary(data: xr.Dataset, value: str) -> xr.Dataset:
     """Summarise a value, and entropy production per transition, to which the intervals belong."""
     others = {"entropy_production"} & set(data.data_vars) - {value}
     return summarise(data, [value, *map(str, others)])
-
-
-def _panels(summary: xr.Dataset, value: str) -> tuple[list[tuple[str, xr.Dataset]], int]:
-    """Return the title and the part of the summary of each panel, and how many there would be."""
-    extra = [str(dim) for dim in summary[value].dims if dim not in SPLIT]
-    labels = [summary[dim].values.tolist() for dim in extra]
-    panels = []
-    for chosen in list(product(*labels))[:N_PANEL]:
-        named = dict(zip(extra, chosen, strict=True))
-        title = "\n".join(label if isinstance(label, str) else f"{dim} {label}" for dim, label in named.items())
-        panels.append((title.replace("_", " "), summary.sel(named)))
-    return panels, int(np.prod([len(names) for names in labels]))
 
 
 def _canvas(n_panel: int, with_contrast: bool) -> tuple[Figure, list[list[Axes]]]:
@@ -142,11 +124,8 @@ def _draw_contrasts(axes: Axes, point: xr.Dataset, value: str) -> list[Series]:
 
 def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
     """Name the axes and start them at zero units."""
-    attrs = summary[value].attrs
-    what = str(attrs.get("long_name", value)).replace("_", " ")
-    units = f" ({attrs['units']})" if attrs.get("units", "1") not in ("", "1") else ""
-    for row, text in zip(grid, (what, "paired difference"), strict=False):
-        row[0].set_ylabel(style.wrapped(f"{text[:1].upper()}{text[1:]}{units}", 26))
+    for row, what in zip(grid, ("", "paired difference"), strict=False):
+        legends.name_value(row[0], summary[value], what)
         for axes in row:
             axes.set_xlabel("Number of units")
             axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True, steps=[1, 2, 5, 10]))

@@ -12,14 +12,12 @@ from scipy import stats
 
 from ..errors import NeqError
 from . import style
+from .lines import HALF
 
 NAMES = {"mtur": "MTUR", "newton": "one Newton step", "maxent": "MaxEnt"}
 """What the estimators are called, in the order of the legend."""
 
 LOOKS = {name: {"color": style.colour(i), "marker": style.marker(i)} for i, name in enumerate(NAMES)}
-
-HALF = 0.5
-"""Share of repetitions with a flag from which on the marker shows it."""
 
 
 @style.styled
@@ -33,11 +31,6 @@ def spin_model(summary: xr.Dataset, n_unit: int | None = None) -> Figure:
         ``exact_entropy_production`` (beta) with ``exact_standard_error``; ``share_tail_limited`` makes markers hollow.
     n_unit
         Number of spins, for the caption.
-
-    Returns
-    -------
-    Figure
-        Its label is the caption.
 
     Examples
     --------

@@ -77,3 +77,15 @@ def test_against__what_is_missing_is_named(run):
         against(summarise(run), axis="bin_size")
     run["status"][:] = "failed"
     assert "nothing to draw yet" in against(summarise(run)).get_label().lower()
+
+
+def test_against__says_how_many_panels_are_left_out(run):
+    figure = against(summarise(xr.concat([run] * 3, xr.Variable("cross_fit", [0, 2, 5]))))
+    titles = [axes.get_title().splitlines() for axes in figure.axes]
+    assert titles == [
+        ["cross fit 0", "maxent"],
+        ["cross fit 0", "newton step"],
+        ["cross fit 2", "maxent"],
+        ["cross fit 2", "newton step"],
+    ]
+    assert "Shown: 4 of 6 panels." in figure.get_label()
