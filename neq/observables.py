@@ -141,6 +141,20 @@ def observable_named(name: str) -> Observable:
     return OBSERVABLES[name]
 
 
+def checked_n_parameter(observable: Observable, n_unit: int) -> int:
+    """Return the number of observables of ``n_unit`` units.
+
+    Raises
+    ------
+    EstimationError
+        There is none, for want of units.
+    """
+    n_parameter = observable.n_parameter(n_unit)
+    if not n_parameter:
+        raise EstimationError(f"the {observable.name} observable needs 2 units or more; found {n_unit}")
+    return n_parameter
+
+
 def objective(
     transitions: Transitions, theta: ArrayLike, observable: str = "antisymmetric"
 ) -> tuple[float, np.ndarray]:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..errors import EstimationError
-from ..observables import Observable
+from ..observables import Observable, checked_n_parameter
 from ..spikes.transitions import Transitions
 from .factor_covariance import FactorCovariance, factor_covariance
 
@@ -97,9 +97,7 @@ def step_problem(observable: Observable, transitions: Transitions, ridge: float)
     EstimationError
         There are fewer than 2 units, no transitions, or no observable changes its value in them.
     """
-    n_parameter = observable.n_parameter(transitions.n_unit)
-    if not n_parameter:
-        raise EstimationError(f"the {observable.name} observable needs 2 units or more; found {transitions.n_unit}")
+    n_parameter = checked_n_parameter(observable, transitions.n_unit)
     if not transitions.n_transition:
         raise EstimationError("there are no transitions: every stretch is shorter than the lag")
     mean = observable.mean(transitions)

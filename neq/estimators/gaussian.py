@@ -121,8 +121,7 @@ class GaussianEP:
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
-        if self.n_draw < 0:
-            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        uncertainty.check_n_draw(self.n_draw)
 
     def fit(
         self, samples: ArrayLike, segment: ArrayLike | None = None, seed: int | np.random.SeedSequence = 0

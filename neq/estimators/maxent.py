@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import EstimationError
-from ..observables import Observable, observable_named
+from ..observables import Observable, checked_n_parameter, observable_named
 from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
@@ -97,8 +97,7 @@ class MaxEnt:
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
-        if self.n_draw < 0:
-            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        uncertainty.check_n_draw(self.n_draw)
         if self.cross_fit is not None and not (self.cross_fit >= 2 and float(self.cross_fit).is_integer()):
             raise EstimationError(
                 f"cross_fit must be None or a whole number of folds, 2 or more; found {self.cross_fit}"
@@ -128,8 +127,7 @@ class MaxEnt:
             There are too few units or transitions, or nothing in them varies.
         """
         family = observable_named(self.observable)
-        if not family.n_parameter(transitions.n_unit):
-            raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
+        checked_n_parameter(family, transitions.n_unit)
         folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, stream(seed, 0))]
         held_out = _hold_out(family, transitions, folds)
         verdict = judge(held_out, self.n_draw, stream(seed, 1), _overlap(folds))

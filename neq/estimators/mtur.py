@@ -139,8 +139,7 @@ class MTUR:
         check_fractions(self.fractions)
         if not 0 < self.ridge < np.inf:
             raise EstimationError(f"ridge must be a positive number; found {self.ridge}")
-        if self.n_draw < 0:
-            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        uncertainty.check_n_draw(self.n_draw)
 
     def fit(self, transitions: Transitions, seed: int | np.random.SeedSequence = 0) -> MTURResult:
         """Estimate entropy production.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from ..errors import EstimationError
-from ..observables import Observable, observable_named
+from ..observables import Observable, checked_n_parameter, observable_named
 from ..seeds import stream
 from ..spikes.transitions import Transitions
 from . import uncertainty
@@ -124,8 +124,7 @@ class NewtonStep:
             )
         if not 0 < self.tolerance < 1:
             raise EstimationError(f"tolerance must lie between 0 and 1; found {self.tolerance}")
-        if self.n_draw < 0:
-            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        uncertainty.check_n_draw(self.n_draw)
 
     def fit(self, transitions: Transitions, seed: int | np.random.SeedSequence = 0) -> NewtonStepResult:
         """Estimate entropy production.
@@ -143,8 +142,7 @@ class NewtonStep:
             There are too few units or transitions, or nothing in them varies.
         """
         family = observable_named(self.observable)
-        if not family.n_parameter(transitions.n_unit):
-            raise EstimationError(f"the {family.name} observable needs 2 units or more; found {transitions.n_unit}")
+        checked_n_parameter(family, transitions.n_unit)
         split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         step = self._step(family, train, validation)

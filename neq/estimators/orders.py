@@ -24,7 +24,6 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from ..errors import EstimationError
 from ..observables import Observable
 from ..seeds import stream
 from ..spikes.transitions import Transitions
@@ -90,8 +89,7 @@ class OrderDecomposition:
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
-        if self.n_draw < 0:
-            raise EstimationError(f"n_draw must be 0 or more; found {self.n_draw}")
+        uncertainty.check_n_draw(self.n_draw)
 
     def fit(self, transitions: Transitions, seed: int | np.random.SeedSequence = 0) -> OrderDecompositionResult:
         """Fit order after order and score each on the same held-out transitions.

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 
+from ..errors import EstimationError
 from ..spikes.transitions import Transitions
 
 MIN_BLOCK = 20
@@ -24,6 +25,18 @@ DRAWS_AT_ONCE = 50
 """Draws made together, which bounds the memory of an interval with many blocks."""
 TIMES_PER_BLOCK = 10
 """Autocorrelation times in one block."""
+
+
+def check_n_draw(n_draw: int) -> None:
+    """Refuse a negative number of resamples and reversals; 0 stands for neither.
+
+    Raises
+    ------
+    EstimationError
+        It is negative.
+    """
+    if n_draw < 0:
+        raise EstimationError(f"n_draw must be 0 or more; found {n_draw}")
 
 
 @dataclass(frozen=True)
