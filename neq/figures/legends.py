@@ -42,6 +42,8 @@ def scaling_caption(summary: xr.Dataset, value: str, drawn: list[Series], with_t
     text = f"Means over repetitions (n = {repetitions}), then over sessions (n = {sessions}); {_bars(drawn)}."
     if any(series.hollow.any() for series in drawn):
         text += f" Hollow: half or more of the cells are {_limits(summary)}."
+        if "method" in summary.coords and "mtur" in summary["method"].values:
+            text += " MTUR is not examined for this: its markers are never hollow."
     if any(series.capped.any() for series in drawn):
         text += " Cross: half or more of the cells are capped at ln n of the held-out part."
     if with_truth:

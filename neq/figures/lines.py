@@ -56,9 +56,7 @@ def along(data: xr.Dataset, dim: str) -> list[tuple[Any, xr.Dataset]]:
     return [(label, data.sel({dim: label})) for label in data[dim].values.tolist()]
 
 
-def panels(
-    summary: xr.Dataset, value: str, most: int, axis: str = "size"
-) -> tuple[list[tuple[str, xr.Dataset]], str]:
+def panels(summary: xr.Dataset, value: str, most: int, axis: str = "size") -> tuple[list[tuple[str, xr.Dataset]], str]:
     """Return title and part of each panel, ``most`` of them at most, and a sentence where some are left out.
 
     A panel holds the axes ``condition``, ``surrogate``, ``size`` and ``axis``; each label of the others has its own.

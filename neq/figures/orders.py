@@ -143,7 +143,10 @@ def _caption(dataset: xr.Dataset) -> str:
         text += "Bars: 95% block bootstrap, increments paired over the same blocks. "
     else:
         text += "No intervals: too few blocks of independent time, or none were asked for. "
-    text += "Order 1 telescopes: it is near zero unless the recording drifts."
+    text += (
+        "Order 1 telescopes: it is near zero unless the recording drifts. Orders are fitted one after the other, on "
+        "training data alone, so order 2 need not equal the value of MaxEnt."
+    )
     if any(_turned_down(line).any() for _, line in along(dataset, "condition")):
         text += " Hollow: validation preferred the order below; the bar is that of the best candidate."
     return text

@@ -52,6 +52,8 @@ def spin_model(summary: xr.Dataset, n_unit: int | None = None) -> Figure:
     text = f"{spins}Bands: 95% intervals over independent runs; model: mean over the same samples."
     if any(hollow):
         text += " Hollow: spins with fewer than 100 effective held-out flips carry a tenth of the value or more."
+        if "mtur" in summary["estimator"].values:
+            text += " MTUR is not examined for this: its markers are never hollow."
     style.caption(figure, text)
     return figure
 

@@ -41,6 +41,7 @@ def test_order_1_is_marked_as_the_drift_check(result):
     for axes in figure.axes:
         assert [text.get_text() for text in axes.texts] == ["drift\ncheck"]
     assert "Order 1 telescopes" in figure.get_label()
+    assert "order 2 need not equal the value of MaxEnt" in figure.get_label()
 
 
 def test_orders__hollow_where_validation_preferred_the_order_below(result):

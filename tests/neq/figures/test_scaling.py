@@ -98,6 +98,15 @@ def test_scaling__hollow_where_limited(make_cells):
     assert "Hollow: half or more of the cells are data-limited, or half or more tail-limited." in figure.get_label()
 
 
+def test_scaling__says_that_mtur_is_never_hollow(make_cells):
+    dataset = make_cells(1, ("a",), method=("maxent", "mtur"))
+    assert "MTUR" not in figures.scaling(dataset).get_label()
+    dataset["quality"].loc[{"method": "maxent"}] = QUALITY_FLAGS["no_evidence"]
+    assert "without evidence. MTUR is not examined" in figures.scaling(dataset).get_label()
+    alone = dataset.assign_coords(method=["maxent", "newton_step"])
+    assert "MTUR" not in figures.scaling(alone).get_label()
+
+
 def test_scaling__capped_points_are_crossed(make_cells):
     dataset = make_cells(1, ("a",))
     dataset["quality"].values[:, :, 2] = QUALITY_FLAGS["capped"]

@@ -50,6 +50,8 @@ def test_spin_model__hollow_where_half_the_repetitions_are_limited(summary):
     assert by_gid(figure.axes[0], "hollow:maxent").get_xdata().tolist() == [2.0]
     assert by_gid(figure.axes[0], "filled:newton").get_xdata().tolist() == [0.0, 1.0, 2.0]
     assert "Hollow" in figure.get_label()
+    assert "MTUR is not examined" in figure.get_label()
+    assert "MTUR" not in figures.spin_model(summary.sel(estimator=["maxent"])).get_label()
     summary["share_tail_limited"][:] = 0.0
     assert "Hollow" not in figures.spin_model(summary).get_label()
 
