@@ -30,7 +30,7 @@ def draw(dataset: xr.Dataset, summary: xr.Dataset, config: NeuralRecordingsConfi
     }
     # of one size there is nothing to see but what stands there already
     if not drawn or dataset.sizes.get("size", 1) > 1:
-        drawn["scaling"] = figures.scaling(dataset, value, truth=truth(dataset, value))
+        drawn["scaling"] = figures.scaling(dataset, value, truth=truth(dataset, value, _bin_size(dataset, config)))
     if "theta" in dataset:
         drawn["coupling"] = _coupling(dataset, config)
     if "contribution" in dataset:
@@ -42,18 +42,25 @@ def draw(dataset: xr.Dataset, summary: xr.Dataset, config: NeuralRecordingsConfi
     return drawn
 
 
-def truth(dataset: xr.Dataset, value: str) -> xr.Dataset | None:
+def truth(dataset: xr.Dataset, value: str, bin_size: float) -> xr.Dataset | None:
     """Return the exact values where the drawn units are the whole network, None where no cell has one."""
-    name = f"exact_{value}"
+    rate = value == "entropy_production_rate"
+    name = "exact_entropy_production" if rate else f"exact_{value}"
     if name not in dataset or not bool(np.isfinite(dataset[name]).any()):
         return None
     # one line in every panel would be drawn where it is not the truth
     if any(dataset.sizes.get(axis, 1) > 1 for axis in ("lag", "bin_size")):
         return None
     others = [dim for dim in dataset[name].dims if dim not in ("session", "condition")]
-    exact = dataset[name].max(others)
+    # exact values are stored at lag 1 only, where a transition lasts a bin
+    exact = dataset[name].max(others) / (bin_size if rate else 1.0)
     whole = dataset["n_unit"].where(np.isfinite(dataset[name])).max()
-    return xr.Dataset({name: exact}, attrs={"truth_size": float(whole)})
+    return xr.Dataset({f"exact_{value}": exact}, attrs={"truth_size": float(whole)})
+
+
+def _bin_size(data: xr.Dataset, config: NeuralRecordingsConfig) -> float:
+    """Return the bin size (s), the first where it is an axis."""
+    return float(data["bin_size"].values.flat[0]) if "bin_size" in data.coords else config.binning.bin_size
 
 
 def _chosen(dataset: xr.Dataset, config: NeuralRecordingsConfig, free: Collection[str] = ()) -> xr.Dataset | str:
@@ -134,7 +141,7 @@ def _around(cell: xr.Dataset, mine: np.ndarray, name: str, config: NeuralRecordi
     known = np.isfinite(cell["score_time"].values)
     if not (known.any() and mine.any()):
         return figures.message(f"events: {name}", "no curve: this cell has no scores or no such event")
-    bin_size = float(cell["bin_size"].values) if "bin_size" in cell.coords else config.binning.bin_size
+    bin_size = _bin_size(cell, config)
     lag = int(cell["lag"].values) if "lag" in cell.coords else config.estimator.lag
     time, starts = cell["score_time"].values[known], cell["event_time"].values
     trials = np.sort(starts[cell["event_name"].values == "trial"])

@@ -502,14 +502,18 @@ def test_figures__legend_in_the_order_of_the_config(small):
     assert legend(turned)[:2] == ["driven", "weak"]
 
 
-@pytest.mark.parametrize("value", ["entropy_production", "entropy_production_per_spike"])
-def test_figures__exact_value_of_each_condition_at_the_whole_network(small, value):
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [("entropy_production", 1.0), ("entropy_production_per_spike", 1.0), ("entropy_production_rate", 0.01)],
+)
+def test_figures__exact_value_of_each_condition_at_the_whole_network(small, value, unit):
     folder, dataset = small
     figure = draw(folder, dataset, f"figures.value={value}")["scaling"]
     exact = neq.read_recording(kind="synthetic", session="a", n_unit=8, duration=20).source["exact"]
     assert "exact, whole network" in legend(figure)
     for condition in ("weak", "driven"):
-        assert line(figure, f"truth:{condition}") == [[8.0, exact[condition][value]]]
+        of_a_bin = exact[condition][value.removesuffix("_rate")]
+        assert line(figure, f"truth:{condition}") == [[8.0, of_a_bin / unit]]
 
 
 def test_figures__no_exact_value_where_only_subsets_were_drawn(small):
@@ -517,9 +521,9 @@ def test_figures__no_exact_value_where_only_subsets_were_drawn(small):
     figure = draw(folder, dataset.sel(size=[3]))["scaling"]
     assert legend(figure)[:2] == ["weak", "driven"]
     assert "exact, whole network" not in legend(figure)
-    assert truth(dataset.sel(size=[3]), "entropy_production") is None
-    assert truth(dataset, "entropy_production_rate") is None
-    assert truth(dataset, "entropy_production").attrs["truth_size"] == 8
+    assert truth(dataset.sel(size=[3]), "entropy_production", 0.01) is None
+    assert truth(dataset.sel(size=[3]), "entropy_production_rate", 0.01) is None
+    assert truth(dataset, "entropy_production", 0.01).attrs["truth_size"] == 8
 
 
 @pytest.mark.parametrize(
