@@ -17,7 +17,7 @@ from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import MaxEntResult
 from .ridge_path import PathFit, PathOptions, fit_path, fit_ridge, score_mean
-from .splits import Split, check_fractions, fold_splits, split_transitions
+from .splits import Split, check_fractions, fold_numbers, fold_splits, split_transitions
 
 __all__ = ["MaxEnt", "MaxEntResult"]
 
@@ -145,6 +145,7 @@ class MaxEnt:
             converged=all(fold.path.turned for fold in folds),
             spikes_per_bin=_mean(folds, "test", [fold.spikes_per_bin for fold in folds]),
             n_transition=transitions.n_transition,
+            fold=fold_numbers([fold.split for fold in folds], transitions.n_transition),
             score=_trajectory_scores(transitions, folds, held_out) if self.scores else None,
         )
 

@@ -25,6 +25,7 @@ class CouplingResult(Judgement):
     converged: bool
     spikes_per_bin: float
     n_transition: int
+    fold: np.ndarray
 
     def coupling(self) -> np.ndarray:
         """Return theta as a matrix (unit_0, unit_1); antisymmetric for the antisymmetric observable.
@@ -88,6 +89,9 @@ class MaxEntResult(CouplingResult):
         Mean number of active units in the earlier bin of the held-out transitions.
     n_transition, n_test
         All transitions and held-out ones.
+    fold
+        Number of the fold that each of the transitions given was held out in (transition,), int16, in their order; -1
+        where it never was. A single split is fold 0.
     effective_sample_size, bias
         Of the tilted average over held-out transitions; the bias is in nats, upwards. Over folds the size is the
         harmonic mean: the one that belongs to the mean bias.

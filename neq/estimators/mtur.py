@@ -14,7 +14,7 @@ from ..spikes.transitions import Transitions
 from . import uncertainty
 from .conjugate_gradients import StepProblem, best_step, solve_step, step_problem
 from .scalar_relation import HeldOutRelation, evaluate_relation, signed_relation
-from .splits import check_fractions, split_transitions
+from .splits import Split, check_fractions, fold_numbers, split_transitions
 
 MAX_RELATIVE_BIAS = 0.1
 """Share of the value above which its bias calls it data-limited."""
@@ -59,6 +59,8 @@ class MTURResult:
         Mean number of active units in the earlier bin of a transition.
     n_transition, n_test
         All transitions and held-out ones.
+    fold
+        0 where a transition was held out, -1 where it was not (transition,), int16.
     reason
         Why a value is NaN; empty where none is.
     """
@@ -80,6 +82,7 @@ class MTURResult:
     spikes_per_bin: float
     n_transition: int
     n_test: int
+    fold: np.ndarray
     reason: str = ""
 
 
@@ -164,9 +167,10 @@ class MTUR:
         value = min(raw, float(np.log(transitions.n_transition)))
         n_free = float(np.sum(problem.variance / (problem.variance + self.ridge)))
         bias = sampling_bias(float(problem.mean @ theta), n_free, transitions.n_transition)
-        held_out, reason = HeldOutRelation(), "no held-out value: held_out is False"
+        held_out, reason, splits = HeldOutRelation(), "no held-out value: held_out is False", []
         if self.held_out:
-            held_out, reason = self._held_out(family, transitions, seed)
+            splits = [split_transitions(transitions, self.split, stream(seed, 0), self.fractions)]
+            held_out, reason = self._held_out(family, transitions, splits[0], stream(seed, 1))
         if np.isnan(bias):
             reason = f"no bias: {n_free:.0f} parameters, {transitions.n_transition} transitions; {reason}".rstrip("; ")
         return MTURResult(
@@ -183,19 +187,19 @@ class MTUR:
             converged=solution.converged,
             spikes_per_bin=transitions.spikes_per_bin,
             n_transition=transitions.n_transition,
+            fold=fold_numbers(splits, transitions.n_transition),
             reason=reason,
         )
 
     def _held_out(
-        self, family: Observable, transitions: Transitions, seed: int | np.random.SeedSequence
+        self, family: Observable, transitions: Transitions, split: Split, rng: np.random.Generator
     ) -> tuple[HeldOutRelation, str]:
         """Evaluate the relation on the test part for a theta from the others, and say why there is no interval."""
-        split = split_transitions(transitions, self.split, stream(seed, 0), self.fractions)
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         theta = _direction(step_problem(family, train, self.ridge), validation)
         length = uncertainty.block_length(family.score(transitions, theta), len(transitions.row_start) - 1)
         blocks = uncertainty.time_blocks(test, length)
-        return evaluate_relation(family.score(test, theta), blocks, self.n_draw, stream(seed, 1))
+        return evaluate_relation(family.score(test, theta), blocks, self.n_draw, rng)
 
 
 def sampling_bias(precision: float, n_parameter: float, n_transition: int) -> float:

@@ -18,7 +18,7 @@ from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import CouplingResult
 from .ridge_path import score_mean
-from .splits import Split, check_fractions, split_transitions
+from .splits import Split, check_fractions, fold_numbers, split_transitions
 
 RIDGE = 1e-4
 """Added to the diagonal of the covariance of g, as the published code does."""
@@ -160,6 +160,7 @@ class NewtonStep:
             converged=step.converged,
             spikes_per_bin=test.spikes_per_bin,
             n_transition=transitions.n_transition,
+            fold=fold_numbers([split], transitions.n_transition),
         )
 
     def _step(self, family: Observable, train: Transitions, validation: Transitions) -> StepFit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,6 +137,24 @@ def fold_splits(
     for split in splits:
         _check_parts(split, n_transition, f"split into {n_fold} folds")
     return splits
+
+
+def fold_numbers(splits: Sequence[Split], n_transition: int) -> np.ndarray:
+    """Return the number of the split that holds each transition out (transition,), int16; -1 where none does.
+
+    Two bytes a transition: a long recording has millions of them, and results travel between processes.
+
+    Examples
+    --------
+    >>> spikes = np.ones((1001, 2), dtype=bool)
+    >>> splits = fold_splits(Transitions.from_spikes(spikes), 4, np.random.default_rng(0))
+    >>> fold_numbers(splits, 1000)[[0, 248, 249, 250, 999]].tolist()
+    [0, 0, -1, 1, 3]
+    """
+    fold = np.full(n_transition, -1, np.int16)
+    for number, split in enumerate(splits):
+        fold[split.test] = number
+    return fold
 
 
 def _fold_split(

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from neq import seeds
 from neq.estimators.contributions import Contributions, contributions, mean_contributions
 from neq.estimators.order_features import MAX_UNIT
 from neq.estimators.order_result import OrderDecompositionResult
 from neq.estimators.orders import OrderDecomposition
-from neq.estimators.splits import fold_splits, split_transitions
 from neq.observables import observable_named
 from neq.spikes.transitions import Transitions
 from neq.variables import quality_bits
@@ -78,7 +76,7 @@ def estimate(
         Fit half of the training part too.
     """
     result = _estimator(options, half).fit(transitions, seed=seed)
-    parts = held_out_parts(result, transitions, options, seed)
+    parts = held_out_parts(result, transitions)
     values = result_values(result, parts, transitions, population.bin_size)
     if options["method"] != "mtur" and {"contributions", "scores"} & set(store):
         found = [contributions(part.theta, part.transitions, options["observable"]) for part in parts]
@@ -151,17 +149,11 @@ def _held_out_relation(result: Any, parts: Sequence[HeldOutPart]) -> dict[str, A
     }
 
 
-def held_out_parts(
-    result: Any, transitions: Transitions, options: Mapping[str, Any], seed: np.random.SeedSequence
-) -> list[HeldOutPart]:
-    """Return the parts that a result was scored on, dealt out once more from its seed."""
-    rng = seeds.stream(seed, 0)  # the stream that the estimators split by
-    if options["cross_fit"]:
-        tests = [split.test for split in fold_splits(transitions, options["cross_fit"], rng)]
-        thetas = list(result.fold_theta)
-    else:
-        tests, thetas = [split_transitions(transitions, options["split"], rng).test], [result.theta]
-    return [HeldOutPart(test, transitions.take(test), theta) for test, theta in zip(tests, thetas, strict=True)]
+def held_out_parts(result: Any, transitions: Transitions) -> list[HeldOutPart]:
+    """Return the parts that a result was scored on, fold by fold."""
+    thetas = getattr(result, "fold_theta", [result.theta])
+    positions = [np.flatnonzero(result.fold == number) for number in range(len(thetas))]
+    return [HeldOutPart(test, transitions.take(test), theta) for test, theta in zip(positions, thetas, strict=True)]
 
 
 def _estimator_class(method: str) -> Any:

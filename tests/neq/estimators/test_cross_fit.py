@@ -57,6 +57,14 @@ def test_fold_splits__a_surrogate_is_cut_where_its_recording_is(transitions):
         np.testing.assert_array_equal(one.train, two.train)
 
 
+def test_cross_fit__fold_is_where_each_transition_was_held_out(transitions, fitted):
+    assert fitted.fold.dtype == np.int16
+    for number, split in enumerate(folds_of(transitions)):
+        np.testing.assert_array_equal(np.flatnonzero(fitted.fold == number), split.test)
+    np.testing.assert_array_equal(fitted.fold >= 0, np.isfinite(fitted.score))
+    assert np.sum(fitted.fold >= 0) == fitted.n_test
+
+
 def test_cross_fit__is_the_mean_of_the_objectives_of_the_folds(transitions, fitted):
     tests = [transitions.take(split.test) for split in folds_of(transitions)]
     values = [objective(test, theta)[0] for test, theta in zip(tests, fitted.fold_theta, strict=True)]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from neq import MTUR, Transitions
+from neq import MTUR, MaxEnt, Transitions
 from neq.errors import EstimationError
 from neq.estimators.mtur import sampling_bias
 from neq.estimators.scalar_relation import evaluate_relation, signed_relation
@@ -76,6 +76,14 @@ def test_fit__held_out_value_of_noise_is_centred_on_nothing():
     ]
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(40)
     assert min(values) < 0 < max(values)
+
+
+def test_fit__fold_is_the_part_that_maxent_holds_out():
+    transitions = noise(2000, 4, 0.3, seed=0)
+    result = MTUR(held_out=True, n_draw=0).fit(transitions, seed=5)
+    np.testing.assert_array_equal(result.fold, MaxEnt(half=False, n_draw=0).fit(transitions, seed=5).fold)
+    assert result.n_test == np.sum(result.fold == 0) < transitions.n_transition
+    assert (MTUR().fit(transitions).fold == -1).all()
 
 
 def test_sampling_bias__of_gaussian_vectors():

@@ -149,7 +149,8 @@ def test_fit__published_step_is_the_dense_one_on_the_training_part(driven):
 def test_fit__holds_out_what_maxent_holds_out_and_stays_below_its_training_optimum(driven):
     newton = NewtonStep(line_search=False, n_draw=0).fit(driven, seed=1)
     optimum = MaxEnt(n_draw=0, half=False).fit(driven, seed=1)
-    assert newton.n_test == optimum.n_test
+    np.testing.assert_array_equal(newton.fold, optimum.fold)
+    assert newton.n_test == optimum.n_test == np.sum(newton.fold == 0)
     assert newton.spikes_per_bin == optimum.spikes_per_bin
     assert newton.entropy_production == pytest.approx(optimum.entropy_production, rel=0.2)
 
