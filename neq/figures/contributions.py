@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ..errors import NeqError
 from . import style
+from .coupling import coupling_matrix, without_padding
 
 if TYPE_CHECKING:
     from ..estimators.contributions import Contributions
@@ -84,7 +85,6 @@ def contributions_dataset(parts: Contributions, area: Sequence[str] | np.ndarray
 def _cells(data: xr.Dataset, observable: str) -> list[tuple[Contributions, np.ndarray]]:
     """Return the contributions of each cell with a value, and the areas of its units."""
     from ..estimators.contributions import Contributions  # brings the compiler along, which other figures do not need
-    from .coupling import coupling_matrix
 
     axes = [dim for dim in data["contribution"].dims if dim != "pair"]
     stacked = data[[name for name in ("contribution", "log_normaliser", "drawn_area") if name in data]]
@@ -92,8 +92,7 @@ def _cells(data: xr.Dataset, observable: str) -> list[tuple[Contributions, np.nd
     cells = []
     for k in range(stacked.sizes["cell"]):
         cell = stacked.isel(cell=k)
-        value, remainder = cell["contribution"].values.astype(float), float(cell["log_normaliser"])
-        value = value[: np.flatnonzero(np.isfinite(value))[-1] + 1] if np.isfinite(value).any() else value[:0]
+        value, remainder = without_padding(cell["contribution"]), float(cell["log_normaliser"])
         if not value.size or not np.isfinite(remainder):
             continue
         n_unit = len(coupling_matrix(value, observable))

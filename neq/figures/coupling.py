@@ -94,9 +94,7 @@ def coupling_matrix(theta: np.ndarray | xr.DataArray, observable: str = "antisym
     >>> coupling_matrix(np.array([1.0, 2.0, 3.0])).tolist()
     [[0.0, 1.0, 2.0], [-1.0, 0.0, 3.0], [-2.0, -3.0, 0.0]]
     """
-    theta = np.asarray(theta, dtype=float)
-    known = np.flatnonzero(np.isfinite(theta))
-    theta = theta[: known[-1] + 1 if known.size else 0]
+    theta = without_padding(theta)
     n_unit = _n_unit(theta.size, observable)
     if not np.isfinite(theta).all():
         raise NeqError(f"{np.isnan(theta).sum()} of {theta.size} couplings are NaN: was the cell computed?")
@@ -141,6 +139,13 @@ def coupling_order(matrix: np.ndarray, area: Sequence[str] | np.ndarray) -> np.n
             members = members[hierarchy.leaves_list(tree)]
         order += members.tolist()
     return np.array(order, dtype=int)
+
+
+def without_padding(values: np.ndarray | xr.DataArray) -> np.ndarray:
+    """Return values (pair,) without their tail of NaN."""
+    values = np.asarray(values, dtype=float)
+    known = np.flatnonzero(np.isfinite(values))
+    return values[: known[-1] + 1 if known.size else 0]
 
 
 def _n_unit(n_pair: int, observable: str) -> int:

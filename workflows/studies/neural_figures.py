@@ -113,8 +113,7 @@ def _contributions(dataset: xr.Dataset, config: NeuralRecordingsConfig) -> Figur
 
 
 def _orders(dataset: xr.Dataset, config: NeuralRecordingsConfig) -> Figure:
-    free = {"condition"} - set(config.figures.coupling)
-    cell = _chosen(dataset, config, free)
+    cell = _chosen(dataset, config, free=("condition",))
     if isinstance(cell, str):
         return figures.message("orders", f"no orders: {cell}")
     if cell.sizes.get("condition") == 1:
