@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import ring
 from scipy import linalg, stats
 
 from neq import GaussianEP
 from neq.errors import EstimationError
 from neq.estimators.pair_moments import PairMoments, Standardised, checked, standardised
-from neq.models.kinetic_ising import KineticIsing
 from neq.spikes.transitions import Transitions
 
 
@@ -127,9 +127,7 @@ def test_fit__bias_is_what_a_reversible_process_gives():
 
 
 def test_fit__held_out_value_bounds_what_is_not_gaussian():
-    ring = np.zeros((5, 5))
-    ring[np.arange(1, 6) % 5, np.arange(5)] = 2.0
-    network = KineticIsing(couplings=ring, bias=np.full(5, -2.0))
+    network = ring()
     result = GaussianEP().fit(network.simulate(60_000, seed=0), seed=0)
     assert 0.3 * network.entropy_production() < result.entropy_production < network.entropy_production()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import ring, symmetric
 
 from neq import MaxEnt, Transitions, objective
 from neq.errors import EstimationError
@@ -14,18 +15,6 @@ from neq.observables import observable_named
 from neq.spikes.surrogates import surrogate
 
 REFERENCE = Path(__file__).parents[2] / "reference_data" / "maxent_estimates.json"
-
-
-def ring(n_unit=5, strength=2.0):
-    """Return a network in which each unit excites the next: irreversible, and enumerable."""
-    coupling = np.zeros((n_unit, n_unit))
-    coupling[np.arange(1, n_unit + 1) % n_unit, np.arange(n_unit)] = strength
-    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -2.0))
-
-
-def symmetric(n_unit=5, strength=0.5):
-    coupling = np.full((n_unit, n_unit), strength)
-    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -2.0))
 
 
 def recorded(name):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import noise, ring
 from scipy import stats
 
 from neq import MTUR, MaxEnt, Transitions
@@ -9,18 +10,6 @@ from neq.errors import EstimationError
 from neq.estimators.mtur import sampling_bias
 from neq.estimators.scalar_relation import evaluate_relation, signed_relation
 from neq.estimators.uncertainty import percentile_interval
-from neq.models.kinetic_ising import KineticIsing
-
-
-def ring(n_unit=5, strength=2.0):
-    """Return a network in which each unit excites the next: irreversible, and enumerable."""
-    coupling = np.zeros((n_unit, n_unit))
-    coupling[np.arange(1, n_unit + 1) % n_unit, np.arange(n_unit)] = strength
-    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -2.0))
-
-
-def noise(n_bin, n_unit, rate, seed):
-    return Transitions.from_spikes(np.random.default_rng(seed).random((n_bin, n_unit)) < rate)
 
 
 def dense_relation(spikes, ridge):

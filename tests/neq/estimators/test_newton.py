@@ -2,26 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import noise, ring, symmetric
 
 from neq import MaxEnt, NewtonStep, Transitions, objective
 from neq.errors import EstimationError
 from neq.estimators.conjugate_gradients import DAMPING, best_step, solve_step, step_problem
 from neq.estimators.factor_covariance import LOADING, factor_covariance
 from neq.estimators.splits import split_transitions
-from neq.models.kinetic_ising import KineticIsing
 from neq.observables import observable_named
 from neq.seeds import stream
-
-
-def ring(n_unit=5, strength=2.0):
-    """Return a network in which each unit excites the next: irreversible, and enumerable."""
-    coupling = np.zeros((n_unit, n_unit))
-    coupling[np.arange(1, n_unit + 1) % n_unit, np.arange(n_unit)] = strength
-    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -2.0))
-
-
-def noise(n_bin, n_unit, rate, seed):
-    return Transitions.from_spikes(np.random.default_rng(seed).random((n_bin, n_unit)) < rate)
 
 
 def dense_spins(transitions):
@@ -178,9 +167,7 @@ def test_fit__same_seed_same_bits(driven):
 
 
 def test_fit__reversible_network_shows_no_entropy_production():
-    coupling = np.full((5, 5), 0.5)
-    network = KineticIsing(couplings=coupling, bias=np.full(5, -2.0))
-    result = NewtonStep().fit(Transitions.from_spikes(network.simulate(60_000, seed=3)), seed=0)
+    result = NewtonStep().fit(Transitions.from_spikes(symmetric().simulate(60_000, seed=3)), seed=0)
     assert abs(result.entropy_production) < 0.002
     assert result.interval[0] < 0.001
 

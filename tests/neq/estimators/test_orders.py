@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import ring
 
 from neq import MaxEnt, Transitions
 from neq.errors import EstimationError
@@ -20,16 +21,14 @@ def exclusive_or(error=0.15, n_bin=40_000, n_unit=4, seed=0):
     return Transitions.from_spikes(spikes)
 
 
-def ring(n_unit=5, strength=1.2):
+def pairwise():
     """Each unit excites the next one and has no other input.
 
     Which unit's activity came from which is a set of independent threads that go round, so the bins are independent
     across units, and the log ratio of a transition and its reverse is a sum over pairs and single units: order 2 is
     exact.
     """
-    coupling = np.zeros((n_unit, n_unit))
-    coupling[np.arange(1, n_unit + 1) % n_unit, np.arange(n_unit)] = strength
-    return KineticIsing(couplings=coupling, bias=np.full(n_unit, -1.5))
+    return ring(strength=1.2, bias=-1.5)
 
 
 def parts(transitions, split="blocked", seed=0):
@@ -66,7 +65,7 @@ def test_three_body_drive__theta_is_that_of_the_one_triple(three_body):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_pairwise_network__order_2_is_exact_and_order_3_adds_nothing(seed):
-    model = ring()
+    model = pairwise()
     transitions = Transitions.from_spikes(model.simulate(60_000, seed=seed))
     result = OrderDecomposition(max_order=3).fit(transitions, seed=seed)
     low, high = result.interval[1]
@@ -79,7 +78,7 @@ def test_pairwise_network__order_2_is_exact_and_order_3_adds_nothing(seed):
 
 
 def test_equal_seeds_hold_out_what_maxent_holds_out():
-    transitions = Transitions.from_spikes(ring().simulate(20_000, seed=0))
+    transitions = Transitions.from_spikes(pairwise().simulate(20_000, seed=0))
     maxent = MaxEnt(half=False).fit(transitions, seed=3)
     orders = OrderDecomposition().fit(transitions, seed=3)
     assert orders.n_test == maxent.n_test
@@ -118,7 +117,7 @@ def test_an_order_turned_down_is_the_one_below_padded():
 
 
 def test_increments_add_up_and_intervals_are_paired():
-    transitions = Transitions.from_spikes(ring().simulate(20_000, seed=4))
+    transitions = Transitions.from_spikes(pairwise().simulate(20_000, seed=4))
     result = OrderDecomposition(max_order=2, n_draw=200).fit(transitions, seed=0)
     np.testing.assert_allclose(result.increment.cumsum(), result.entropy_production_uncapped, atol=1e-14)
     test = transitions.take(parts(transitions).test)
