@@ -51,7 +51,7 @@ def take(root: Path) -> Path:
     """
     with contextlib.suppress(FileExistsError):
         root.mkdir(mode=0o700, parents=True)
-    if not _ours(root):
+    if not is_ours(root):
         root = Path(tempfile.mkdtemp(prefix=f"{root.name}-"))
     for number in itertools.count():
         lock = os.open(root / f"{number}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -67,7 +67,7 @@ def take(root: Path) -> Path:
     raise AssertionError("unreachable")
 
 
-def _ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
     """Whether nobody else can put kernels there: the folder for temporary files is everybody's."""
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

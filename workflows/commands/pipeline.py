@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
-from workflows import backend, layout, provenance, studies
+from workflows import backend, layout, provenance, studies, warm_up
 from workflows import config as run_config
 from workflows.attributes import plain
 from workflows.commands import damage
@@ -122,6 +122,7 @@ def _compute(
     with backend.start(config.cluster) as client:
         facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
         say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
+        warm_up.share(client, study, lambda text: say(console, text))
         prepared = _ingest(study, client, lease, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
         write_config(folder, config)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neq.errors import ConfigError, StudyMismatchError
-from workflows import backend, layout, provenance
+from workflows import backend, layout, provenance, warm_up
 from workflows.blocks import cells, task
 from workflows.blocks.reset import INGEST_ERROR
 from workflows.commands import where
@@ -94,6 +94,7 @@ def verify(
     folder = str(run_folder.absolute())
     runs = provenance.read(run_folder)
     with backend.start(cluster or ClusterConfig(workers=1)) as client:
+        warm_up.share(client, opened.study)
         futures = {client.submit(recompute, folder, index, pure=False): index for index in chosen}
         results: dict[Index, tuple[dict[str, Any], dict[str, Any]]] = {}
         for future in distributed.as_completed(list(futures)):

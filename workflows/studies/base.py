@@ -140,6 +140,10 @@ class Study(abc.ABC):
         """Return the config with everything looked up that may be found otherwise tomorrow; a run keeps this one."""
         return self.config
 
+    def warm_up(self) -> tuple[dict[str, Any], ...]:
+        """Return configs of small cells that call every kernel a cell of this config may call; they are run first."""
+        return ()
+
     def check_prepared(self, prepared: Sequence[Prepared]) -> None:
         """Raise a ``NeqError`` where the sources cannot serve the config, before anything is computed."""
         return

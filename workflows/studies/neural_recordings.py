@@ -29,6 +29,14 @@ from .population import Population, open_population
 
 ALL = 0
 """Label of the size ``all`` in the store, where labels are numbers."""
+_SMALL: dict[str, Any] = {
+    "recordings": {"kind": "synthetic", "sessions": ["a"], "options": {"n_unit": 8, "duration": 20.0}},
+    "conditions": ["driven"],
+    "sizes": [6],
+    "repetitions": 1,
+}
+_PAIRS = _SMALL | {"axes": {"observable": ["antisymmetric", "flow"], "surrogate": ["none", "time_reversal"]}}
+_ORDERS = _SMALL | {"estimator": {"max_order": 3}, "store": ["orders"]}
 
 
 class NeuralRecordings(Study):
@@ -100,6 +108,10 @@ class NeuralRecordings(Study):
         if recordings.path is None or not paths:
             return self.config
         return self.config.model_copy(update={"recordings": recordings.model_copy(update={"path": paths})})
+
+    def warm_up(self) -> tuple[dict[str, Any], ...]:
+        """Return a small synthetic session, and one with orders where these are stored."""
+        return (_PAIRS, _ORDERS) if "orders" in self.config.store else (_PAIRS,)
 
     def check_prepared(self, prepared: Sequence[Prepared]) -> None:
         """Refuse a condition that no readable session has."""

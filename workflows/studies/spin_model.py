@@ -69,6 +69,10 @@ class SpinModel(Study):
         random = seeds.generator(self.config.seed, role="couplings", n_unit=network.n_unit)
         return sparse_spin_couplings(network.n_unit, random, mean_neighbours=network.mean_neighbours).toarray()
 
+    def warm_up(self) -> tuple[dict[str, Any], ...]:
+        """Return a small network."""
+        return ({"network": {"n_unit": 8}, "beta": [1.0], "sampling": {"samples": 2000, "restarts": 20}},)
+
     def dimensions(self, prepared: Any) -> dict[str, int]:
         """Return the number of spins."""
         n_unit = len(self.couplings())
