@@ -34,8 +34,31 @@ TRAIN, VALIDATION = 0.7, 0.2
 """Shares of the runs; the rest is held out."""
 
 
+class _HeldOutFit:
+    """An estimator that scores on the last tenth of the runs the theta that it fitted on the others."""
+
+    shares: ClassVar[tuple[float, float]]
+    """Of the runs, to fit and to choose on."""
+
+    def fit(self, flips: SpinFlips, seed: int | np.random.SeedSequence = 0) -> PerSpinResult:
+        """Estimate entropy production; ``seed`` decides the bootstrap.
+
+        Raises
+        ------
+        EstimationError
+            There are fewer than three runs, or no spin flips in the training part.
+        """
+        train, validation, test = _parts(flips, *self.shares)
+        theta, n_evaluation = _byblocks(train, lambda spins: self._theta(train, validation, spins))
+        return held_out(flips, test, theta, n_evaluation, seed)
+
+    def _theta(self, train: SpinFlips, validation: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
+        """Return theta (spin, source) of some spins, and the passes over the samples."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
-class PerSpinMaxEnt:
+class PerSpinMaxEnt(_HeldOutFit):
     """Maximise J of every spin on 70% of the runs, choose on 20%, score on the remaining 10%.
 
     Whole runs are dealt out, so that no part shares a run with another. The fit walks a ridge path; theta = 0 is a
@@ -63,27 +86,15 @@ class PerSpinMaxEnt:
 
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
+    shares = (TRAIN, VALIDATION)
 
-    def fit(self, flips: SpinFlips, seed: int | np.random.SeedSequence = 0) -> PerSpinResult:
-        """Estimate entropy production; ``seed`` decides the bootstrap.
-
-        Raises
-        ------
-        EstimationError
-            There are fewer than three runs, or no spin flips in the training part.
-        """
-        train, validation, test = _parts(flips, TRAIN, VALIDATION)
-
-        def theta_of(spins: slice) -> tuple[np.ndarray, int]:
-            fit = spin_fit.fit_path(train, validation, spins, self.path)
-            return np.where(fit.validation[:, np.newaxis] > 0, fit.theta, 0.0), fit.n_evaluation
-
-        theta, n_evaluation = _byblocks(train, theta_of)
-        return held_out(flips, test, theta, n_evaluation, seed)
+    def _theta(self, train: SpinFlips, validation: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
+        fit = spin_fit.fit_path(train, validation, spins, self.path)
+        return np.where(fit.validation[:, np.newaxis] > 0, fit.theta, 0.0), fit.n_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerSpinNewton:
+class PerSpinNewton(_HeldOutFit):
     """One Newton step for every spin, theta = 2 K^-1 <g>, from 90% of the runs, scored on the rest.
 
     Spins with fewer flips than parameters are left at theta = 0.
@@ -91,18 +102,10 @@ class PerSpinNewton:
 
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
+    shares = (TRAIN + VALIDATION, 0.0)
 
-    def fit(self, flips: SpinFlips, seed: int | np.random.SeedSequence = 0) -> PerSpinResult:
-        """Estimate entropy production; ``seed`` decides the bootstrap.
-
-        Raises
-        ------
-        EstimationError
-            There are fewer than three runs, or no spin flips in the training part.
-        """
-        train, _, test = _parts(flips, TRAIN + VALIDATION, 0.0)
-        theta, n_evaluation = _byblocks(train, lambda spins: spin_fit.newton_step(train, spins))
-        return held_out(flips, test, theta, n_evaluation, seed)
+    def _theta(self, train: SpinFlips, validation: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
+        return spin_fit.newton_step(train, spins)
 
 
 @dataclass(frozen=True, kw_only=True)
