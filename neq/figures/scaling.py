@@ -127,7 +127,7 @@ def _dress(grid: list[list[Axes]], summary: xr.Dataset, value: str) -> None:
     for row, what in zip(grid, ("", "paired difference"), strict=False):
         legends.name_value(row[0], summary[value], what)
         for axes in row:
-            axes.set_xlabel("Number of units")
+            axes.set_xlabel("Number of units" if len(row) < 5 else "Number\nof units")
             axes.xaxis.set_major_locator(MaxNLocator(6 if len(row) < 4 else 3, integer=True, steps=[1, 2, 5, 10]))
             # a panel without a single value has no extent
             axes.set_xlim(0.0, axes.dataLim.x1 * 1.06 if np.isfinite(axes.dataLim.x1) else None)

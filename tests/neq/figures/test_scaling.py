@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib
 import numpy as np
 import pytest
@@ -205,6 +207,9 @@ def test_scaling__a_panel_for_each_label_of_further_axes(make_cells):
 def test_scaling__panels_are_bounded(make_cells):
     figure = figures.scaling(make_cells(1, ("a",), lag=tuple(range(1, 10))))
     assert len(figure.axes) == 6
+    figure.draw_without_rendering()
+    below = [axes.xaxis.label.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(below))
     assert "Shown: 6 of 9 panels." in figure.get_label()
 
 
