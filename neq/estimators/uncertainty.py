@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.special import logsumexp
 
 from ..errors import EstimationError
@@ -196,8 +196,8 @@ def percentile_interval(draws: np.ndarray, n_block: float = np.inf, coverage: fl
     >>> round(normal[1], 1), round(few[1] / normal[1], 1)
     (2.0, 1.1)
     """
-    reach = stats.t.ppf((1 + coverage) / 2, n_block - 1) / np.sqrt(1 - 1 / n_block)
-    low, high = np.quantile(draws, stats.norm.cdf([-reach, reach]))
+    reach = special.stdtrit(n_block - 1, (1 + coverage) / 2) / np.sqrt(1 - 1 / n_block)
+    low, high = np.quantile(draws, special.ndtr([-reach, reach]))
     return float(low), float(high)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from neq import seeds
 from neq.errors import RecordingError
@@ -17,15 +16,17 @@ from neq.observables import observable_named
 from neq.readers import read_recording
 from neq.spikes.selection import draw_units
 from neq.spikes.surrogates import surrogate
-from neq.summary import summarise
 from workflows import ingest
 
-from . import neural_compute, neural_figures
+from . import neural_compute
 from .base import Axis, Cell, Output, Prepared, Source, Study
 from .neural_config import NeuralRecordingsConfig, axis_section
 from .neural_outputs import outputs
 from .neural_sections import Binning
 from .population import Population, open_population
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ALL = 0
 """Label of the size ``all`` in the store, where labels are numbers."""
@@ -178,10 +179,15 @@ class NeuralRecordings(Study):
 
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return means over repetitions, then over sessions; conditions in the order of the config."""
+        # here and in figures: a worker that computes cells has no use for either, and importing takes seconds
+        from neq.summary import summarise
+
         return summarise(self._ordered(dataset))
 
     def figures(self, dataset: xr.Dataset, summary: xr.Dataset) -> dict[str, Figure]:
         """Draw the scaling figure, one for each axis of numbers, and what was stored on request."""
+        from . import neural_figures
+
         return neural_figures.draw(self._ordered(dataset), summary, self.config)
 
     def _ordered(self, dataset: xr.Dataset) -> xr.Dataset:

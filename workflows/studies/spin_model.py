@@ -7,14 +7,13 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from scipy import stats
 
-from neq import figures, seeds
+from neq import seeds
 from neq.errors import RecordingError
 from neq.estimators.per_spin import PER_SPIN, PerSpinResult
 from neq.models import sparse_spin_couplings
@@ -24,6 +23,9 @@ from neq.variables import quality_bits
 from .base import Axis, Cell, Output, Prepared, Study
 from .spin_model_config import SpinModelConfig
 from .spin_model_outputs import OUTPUTS, READING, THETA
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COST = {"maxent": 4.0, "newton": 2.0, "mtur": 2.0}
 
@@ -115,12 +117,17 @@ class SpinModel(Study):
 
     def figures(self, dataset: xr.Dataset, summary: xr.Dataset) -> dict[str, Figure]:
         """Draw the estimates against beta, and the couplings where theta was stored."""
+        # here and below: a worker that computes cells has no use for matplotlib, and importing it takes a second
+        from neq import figures
+
         drawn = {"spin_model": figures.spin_model(summary, n_unit=len(self.couplings()))}
         if "theta" in dataset:
             drawn["spin_couplings"] = self._couplings_figure(dataset)
         return drawn
 
     def _couplings_figure(self, dataset: xr.Dataset) -> Figure:
+        from neq import figures
+
         beta, estimator = self.config.figures.coupling_beta, self.config.estimators[0]
         if beta not in dataset["beta"].values:
             return figures.message("couplings", f"no couplings: beta has no label {beta:g}; add it to beta")
@@ -176,6 +183,7 @@ def _values(result: PerSpinResult, sample: SpinSample) -> dict[str, Any]:
         "least_flip_frequency": result.frequency.min(),
         "effective_sample_size": np.median(result.effective_sample_size),
         "n_fitted": int(result.theta.any(axis=1).sum()),
+        "n_unfitted": result.n_unfitted,
         "n_evaluation": result.n_evaluation,
         "reason": result.reason,
         "quality": quality_bits(result.quality),
