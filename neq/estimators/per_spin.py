@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import EstimationError
 from ..spikes.spin_flips import SpinFlips
 from . import spin_fit
-from .spin_scores import MIN_RUN, PerSpinResult, all_scores, blocks, held_out, too_few
+from .spin_scores import MIN_RUN, PerSpinResult, all_scores, blocks, held_out, none_fitted, too_few
 from .spin_sums import RunScores
 
 TRAIN, VALIDATION = 0.7, 0.2
@@ -50,11 +50,15 @@ class _HeldOutFit:
         """
         train, validation, test = _parts(flips, *self.shares)
         theta, n_evaluation = _byblocks(train, lambda spins: self._theta(train, validation, spins))
-        return held_out(flips, test, theta, n_evaluation, seed)
+        return held_out(flips, test, theta, n_evaluation, self._unfitted(train), seed)
 
     def _theta(self, train: SpinFlips, validation: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
         """Return theta (spin, source) of some spins, and the passes over the samples."""
         raise NotImplementedError
+
+    def _unfitted(self, train: SpinFlips) -> np.ndarray:
+        """Mark the spins that have too few flips for a theta (unit,); none where theta = 0 is a candidate."""
+        return np.zeros(train.n_unit, dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ class PerSpinMaxEnt(_HeldOutFit):
 
     path: spin_fit.SpinPath = field(default_factory=spin_fit.SpinPath)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
     shares = (TRAIN, VALIDATION)
 
@@ -97,26 +101,29 @@ class PerSpinMaxEnt(_HeldOutFit):
 class PerSpinNewton(_HeldOutFit):
     """One Newton step for every spin, theta = 2 K^-1 <g>, from 90% of the runs, scored on the rest.
 
-    Spins with fewer flips than parameters are left at theta = 0.
+    Spins with fewer flips than parameters are left at theta = 0, and counted (``n_unfitted``).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
     shares = (TRAIN + VALIDATION, 0.0)
 
     def _theta(self, train: SpinFlips, validation: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
         return spin_fit.newton_step(train, spins)
 
+    def _unfitted(self, train: SpinFlips) -> np.ndarray:
+        return spin_fit.too_few_flips(train)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PerSpinMTUR:
     """Multidimensional thermodynamic uncertainty relation of every spin, ln(1 + 2 <g> K^-1 <g>), from all runs.
 
-    Spins with fewer flips than parameters count as zero. The standard error is that of the value's linear expansion
-    in the runs, and the interval is normal.
+    Spins with fewer flips than parameters add zero, and are counted (``n_unfitted``). The standard error is that of the
+    value's linear expansion in the runs, and the interval is normal.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
 
     def fit(self, flips: SpinFlips, seed: int | np.random.SeedSequence = 0) -> PerSpinResult:
@@ -134,11 +141,24 @@ class PerSpinMTUR:
         shares = _mtur_shares(scores, count, value, flips.samples_per_restart)
         total = float(np.mean(flips.frequency() * value))
         error, reason = _standard_error(shares)
+        unfitted = spin_fit.too_few_flips(flips)
+        if unfitted.all():
+            total, error, reason = np.nan, np.nan, none_fitted(flips.n_unit)
         interval = (total - 1.96 * error, total + 1.96 * error)
         sizes = np.full(flips.n_unit, np.nan)
         quality = frozenset() if value.any() else frozenset({"no_evidence"})
         return PerSpinResult(
-            total, error, interval, quality, theta, flips.frequency(), value, sizes, n_evaluation, reason
+            entropy_production=total,
+            standard_error=error,
+            interval=interval,
+            quality=quality,
+            theta=theta,
+            frequency=flips.frequency(),
+            spin_value=value,
+            effective_sample_size=sizes,
+            n_evaluation=n_evaluation,
+            n_unfitted=int(unfitted.sum()),
+            reason=reason,
         )
 
 

@@ -100,14 +100,20 @@ def fit_path(train: SpinFlips, validation: SpinFlips, spins: slice, path: SpinPa
     return SpinFit(walk.theta, walk.best, walk.n_evaluation)
 
 
+def too_few_flips(train: SpinFlips) -> np.ndarray:
+    """Mark the spins that have fewer flips than parameters (unit,)."""
+    few: np.ndarray = train.flip_counts().sum(axis=0) < train.n_unit
+    return few
+
+
 def newton_step(train: SpinFlips, spins: slice) -> tuple[np.ndarray, int]:
     """Return 2 K^-1 <g> of ``spins`` (spin, source) by conjugate gradients, and the passes over the samples.
 
-    Spins with fewer flips than parameters get zero.
+    Spins with too few flips get zero.
     """
     shape = (spins.stop - spins.start, train.n_unit)
     mean = tilted(train, spins, np.zeros(shape)).mean
-    mean[train.flip_counts().sum(axis=0)[spins] < train.n_unit] = 0.0
+    mean[too_few_flips(train)[spins]] = 0.0
     white, n_pass = whitening(train), 1
 
     def product(vector: np.ndarray) -> np.ndarray:

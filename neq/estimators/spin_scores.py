@@ -30,7 +30,7 @@ class PerSpinResult:
     Parameters
     ----------
     entropy_production
-        Mean over spins of ``frequency`` times ``spin_value``.
+        Mean over spins of ``frequency`` times ``spin_value``; NaN with a ``reason`` where all spins are ``n_unfitted``.
     standard_error, interval
         From resampling the runs it was scored on, with a 95% interval; NaN with a ``reason`` below 20 runs. They know
         nothing of a tail that no run has reached (flag ``tail_limited``).
@@ -42,11 +42,14 @@ class PerSpinResult:
     frequency
         How often an attempted update flips each spin (unit,).
     spin_value
-        Nats per flip of each spin (unit,).
+        Nats per flip of each spin (unit,); 0 where the spin is among the ``n_unfitted``.
     effective_sample_size
         Of the tilted average over held-out flips (unit,).
     n_evaluation
         Passes over the training samples.
+    n_unfitted
+        Spins that count as 0 because they flip too rarely, those that never flip among them: they have no flip in the
+        held-out runs or, for one Newton step and the uncertainty relation, fewer flips than parameters to fit.
     reason
         Why a value is NaN.
     """
@@ -60,6 +63,7 @@ class PerSpinResult:
     spin_value: np.ndarray
     effective_sample_size: np.ndarray
     n_evaluation: int
+    n_unfitted: int
     reason: str = ""
 
 
@@ -76,27 +80,37 @@ def all_scores(flips: SpinFlips, theta: np.ndarray) -> RunScores:
 
 
 def held_out(
-    flips: SpinFlips, test: SpinFlips, theta: np.ndarray, n_evaluation: int, seed: int | np.random.SeedSequence
+    flips: SpinFlips,
+    test: SpinFlips,
+    theta: np.ndarray,
+    n_evaluation: int,
+    unfitted: np.ndarray,
+    seed: int | np.random.SeedSequence,
 ) -> PerSpinResult:
-    """Score theta on the test runs."""
+    """Score theta on the test runs; ``unfitted`` marks the spins that had too few flips to fit it (unit,)."""
     scores, frequency = all_scores(test, theta), flips.frequency()
-    cap = np.log(np.maximum(scores.count.sum(axis=0), 1.0))
+    count = scores.count.sum(axis=0)
+    cap, unfitted = np.log(np.maximum(count, 1.0)), unfitted | (count == 0)
     # a spin without a held-out flip has no evidence, and 0 is its bound
     raw = np.nan_to_num(scores.objective())
     value = np.minimum(raw, cap)
     size = np.concatenate([tilted(test, spins, theta[spins]).effective_sample_size for spins in blocks(flips.n_unit)])
     draws, reason = _draws(scores, cap, frequency, np.random.default_rng(seed))
     total = float(np.mean(frequency * value))
+    quality = _doubts(frequency * value, raw > cap, size < MIN_EFFECTIVE_SAMPLE, theta)
+    if unfitted.all():
+        total, quality, draws, reason = np.nan, frozenset({"no_evidence"}), np.empty(0), none_fitted(flips.n_unit)
     return PerSpinResult(
         entropy_production=total,
         standard_error=float(draws.std(ddof=1)) if draws.size else np.nan,
         interval=_percentiles(draws),
-        quality=_doubts(frequency * value, raw > cap, size < MIN_EFFECTIVE_SAMPLE, theta),
+        quality=quality,
         theta=theta,
         frequency=frequency,
         spin_value=value,
         effective_sample_size=size,
         n_evaluation=n_evaluation,
+        n_unfitted=int(unfitted.sum()),
         reason=reason,
     )
 
@@ -124,6 +138,11 @@ def _doubts(part: np.ndarray, capped: np.ndarray, few: np.ndarray, theta: np.nda
     concerned = {"capped": capped, "tail_limited": few & theta.any(axis=1)}
     size = np.abs(part)
     return frozenset(name for name, spins in concerned.items() if size[spins].sum() >= CONCERNED * size.sum())
+
+
+def none_fitted(n_unit: int) -> str:
+    """Return why there is no value."""
+    return f"no value: each of the {n_unit} spins flips too rarely to be fitted and scored; sample longer"
 
 
 def too_few(n_run: int) -> str:

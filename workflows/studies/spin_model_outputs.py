@@ -30,6 +30,13 @@ OUTPUTS = (
         "effective_sample_size", units="1", long_name="effective held-out flips of a spin", comment="median over spins"
     ),
     Output("n_fitted", "i8", units="1", long_name="spins with evidence"),
+    Output(
+        "n_unfitted",
+        "i8",
+        units="1",
+        long_name="spins that flip too rarely to be fitted and scored",
+        comment="they count as 0",
+    ),
     Output("n_evaluation", "i8", units="1", long_name="passes over the samples"),
     Output("coupling_correlation", units="1", long_name="correlation of theta_ij - theta_ji with beta (J_ij - J_ji)"),
     Output("coupling_slope", units="1", long_name="slope of theta_ij - theta_ji against beta (J_ij - J_ji)"),
@@ -53,6 +60,7 @@ READING = (
     "The others are estimates of lower bounds from the states in which each spin flips, weighted by how often they "
     "flip. Those of maxent and newton are held out by whole runs, their intervals resample these runs; with few "
     "flips they may lie above the bound, or below zero. That of mtur is taken on all runs, and is biased up.",
+    "Spins that flip too rarely to be fitted and scored count as zero; n_unfitted tells how many there are.",
     "Flags, set where the spins concerned carry a tenth of the value: capped, above the logarithm of the number of "
     "held-out flips and set to it; tail limited, fewer than 100 effective held-out flips; no evidence, no coupling "
     "improved on zero.",

@@ -92,6 +92,42 @@ def test_fit__a_spin_that_never_flips_adds_nothing(small):
         assert (result.spin_value[np.arange(6) != 3] > 0).all()
 
 
+@pytest.mark.parametrize("name", list(PER_SPIN))
+def test_fit__spins_that_flip_too_rarely_are_counted(name):
+    rng = np.random.default_rng(0)
+    states, flips = rng.choice([-1, 1], (6000, 5)), rng.random((6000, 5)) < 0.5
+    assert PER_SPIN[name]().fit(SpinFlips.pack(states, flips, 30)).n_unfitted == 0
+    flips[:, 1:3] = False
+    flips[[10, 500, 900], 2] = True
+    result = PER_SPIN[name]().fit(SpinFlips.pack(states, flips, 30))
+    assert result.n_unfitted == 2
+    assert not result.spin_value[1:3].any()
+    assert np.isfinite(result.entropy_production)
+    assert result.reason == "" or "runs" in result.reason
+
+
+@pytest.mark.parametrize("name", list(PER_SPIN))
+def test_fit__where_all_spins_flip_too_rarely_there_is_no_value(name):
+    rng = np.random.default_rng(1)
+    flips = np.zeros((600, 5), bool)
+    for spin in range(5):
+        flips[rng.choice(400, 4, replace=False), spin] = True
+    result = PER_SPIN[name]().fit(SpinFlips.pack(rng.choice([-1, 1], (600, 5)), flips, 30))
+    assert np.isnan([result.entropy_production, result.standard_error, *result.interval]).all()
+    assert "each of the 5 spins flips too rarely" in result.reason
+    assert result.n_unfitted == 5
+    assert result.quality == {"no_evidence"}
+
+
+def test_maxent__needs_no_more_flips_than_a_held_out_one():
+    rng = np.random.default_rng(1)
+    flips = np.zeros((600, 5), bool)
+    flips[::200] = flips[599] = True
+    result = PerSpinMaxEnt().fit(SpinFlips.pack(rng.choice([-1, 1], (600, 5)), flips, 30))
+    assert (result.entropy_production, result.n_unfitted) == (0.0, 0)
+    assert result.quality == {"no_evidence"}
+
+
 def test_fit__frozen_spins_give_finite_values_and_flags():
     _, sample = network(20, 4.0, 4000, 40)
     result = PerSpinMaxEnt().fit(sample.flips)

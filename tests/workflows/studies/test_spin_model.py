@@ -61,6 +61,7 @@ def test_compute__is_the_estimate_of_the_sampled_network(tmp_path):
     assert values["entropy_production"] == result.entropy_production
     assert (values["interval_low"], values["interval_high"]) == result.interval
     assert values["exact_entropy_production"] == sample.entropy_production
+    assert values["n_unfitted"] == result.n_unfitted
     assert values["exact_standard_error"] == sample.standard_error
     np.testing.assert_array_equal(values["theta"], result.theta)
     pair = np.triu_indices(8, 1)
