@@ -35,9 +35,12 @@ class MTURResult:
         Gaussian; NaN with a ``reason`` where parameters are not fewer than transitions.
     entropy_production_held_out
         The relation for the one observable theta.g on transitions that had no part in choosing theta, with the sign of
-        its mean there; NaN where it was not asked for.
+        its mean there, at most ln(number of these transitions); NaN where it was not asked for.
+    entropy_production_held_out_uncapped
+        The same without the cap.
     interval
-        95% block-bootstrap interval of ``entropy_production_held_out``; NaN with a ``reason`` where there is none.
+        95% block-bootstrap interval of ``entropy_production_held_out_uncapped``; NaN with a ``reason`` where there is
+        none.
     n_interval_block
         Blocks of the bootstrap.
     p_value
@@ -45,6 +48,8 @@ class MTURResult:
     quality
         Reasons to doubt ``entropy_production``. ``capped``: the cap holds it down. ``data_limited``: it is 0, or the
         bias is unknown or a tenth of it or more.
+    quality_held_out
+        Reasons to doubt ``entropy_production_held_out``. ``capped``: the cap holds it down.
     theta
         K^-1 <g> (observable,): the most precise of all currents is theta.g.
     observable, n_unit
@@ -69,10 +74,12 @@ class MTURResult:
     entropy_production_uncapped: float
     bias: float
     entropy_production_held_out: float
+    entropy_production_held_out_uncapped: float
     interval: tuple[float, float]
     n_interval_block: int
     p_value: float
     quality: frozenset[str]
+    quality_held_out: frozenset[str]
     theta: np.ndarray
     observable: str
     n_unit: int
@@ -130,7 +137,7 @@ class MTUR:
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
     n_draw: int = 999
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:

@@ -14,10 +14,12 @@ class HeldOutRelation:
     """What held-out transitions say; the fields are those of :class:`~neq.estimators.mtur.MTURResult`."""
 
     entropy_production_held_out: float = np.nan
+    entropy_production_held_out_uncapped: float = np.nan
     interval: tuple[float, float] = (np.nan, np.nan)
     n_interval_block: int = 0
     p_value: float = np.nan
     n_test: int = 0
+    quality_held_out: frozenset[str] = frozenset()
 
 
 def signed_relation(mean: np.ndarray | float, square: np.ndarray | float) -> np.ndarray:
@@ -79,4 +81,14 @@ def evaluate_relation(
             signed_relation(draws[:, 1] / draws[:, 0], draws[:, 2] / draws[:, 0]), n_block
         )
         reason = ""
-    return HeldOutRelation(value, interval, n_block, float(p_value), int(count)), reason
+    cap = float(np.log(count))
+    found = HeldOutRelation(
+        entropy_production_held_out=min(value, cap),
+        entropy_production_held_out_uncapped=value,
+        interval=interval,
+        n_interval_block=n_block,
+        p_value=float(p_value),
+        n_test=int(count),
+        quality_held_out=frozenset({"capped"} if value > cap else ()),
+    )
+    return found, reason

@@ -138,13 +138,12 @@ def _held_out_relation(result: Any, parts: Sequence[HeldOutPart]) -> dict[str, A
 
     Its bias and its flags are those of the value in-sample, which is not the one that stands here.
     """
-    value, cap = result.entropy_production_held_out, float(np.log(result.n_test))
     return {
-        "entropy_production": min(value, cap),
-        "entropy_production_uncapped": value,
+        "entropy_production": result.entropy_production_held_out,
+        "entropy_production_uncapped": result.entropy_production_held_out_uncapped,
         "entropy_production_train": result.entropy_production,
         "bias": np.nan,
-        "quality": {"capped"} if value > cap else set(),
+        "quality": result.quality_held_out,
         "spikes_per_bin": parts[0].transitions.spikes_per_bin,
     }
 

@@ -121,6 +121,13 @@ def test_evaluate_relation__interval_covers_the_truth():
     assert np.mean([low <= truth <= high for low, high in found]) > 0.88
 
 
+def test_evaluate_relation__interval_is_not_capped():
+    score = np.full(400, 1.0) + np.random.default_rng(0).normal(0, 1e-3, 400)
+    found, _ = evaluate_relation(score, np.arange(400) // 10, 99, np.random.default_rng(1))
+    assert found.interval[0] < found.entropy_production_held_out_uncapped < found.interval[1]
+    assert found.interval[0] > found.entropy_production_held_out == np.log(400)
+
+
 def test_evaluate_relation__too_few_blocks_give_no_interval_but_a_reason():
     found, reason = evaluate_relation(np.ones(10), np.arange(10), 99, np.random.default_rng(0))
     assert np.isnan(found.interval).all()
@@ -133,6 +140,15 @@ def test_fit__certain_currents_are_capped():
     assert result.entropy_production == np.log(89)
     assert result.entropy_production_uncapped > np.log(89)
     assert "capped" in result.quality
+
+
+def test_fit__held_out_value_is_capped_at_the_log_of_the_held_out_transitions():
+    result = MTUR(held_out=True, n_draw=99).fit(Transitions.from_spikes(np.tile(np.eye(3, dtype=bool), (300, 1))))
+    assert result.entropy_production_held_out == np.log(result.n_test) < result.entropy_production_held_out_uncapped
+    assert result.quality_held_out == {"capped"}
+    driven = MTUR(held_out=True, n_draw=0).fit(Transitions.from_spikes(ring().simulate(20_000, seed=0)))
+    assert driven.entropy_production_held_out == driven.entropy_production_held_out_uncapped > 0.1
+    assert driven.quality_held_out == set()
 
 
 def test_fit__reversal_changes_nothing_but_the_sign_of_theta():

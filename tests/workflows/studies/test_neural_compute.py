@@ -5,6 +5,7 @@ import neq
 from neq import seeds
 from neq.spikes.surrogates import surrogate
 from neq.spikes.transitions import Transitions
+from neq.variables import quality_bits
 from workflows import config as configs
 from workflows.studies import neural_compute, study_class
 from workflows.studies.population import Population
@@ -79,18 +80,16 @@ def test_estimate__methods_share_the_held_out_part(spikes):
     assert len({values["spikes_per_bin"] for values in found}) == 1
 
 
-def test_result_values__a_relation_above_the_cap_is_capped():
-    class Result:
-        entropy_production_held_out, entropy_production, n_test = 9.0, 9.5, 50
-        quality = frozenset({"data_limited"})
-
-    part = neural_compute.HeldOutPart(np.arange(3), Transitions.from_spikes(np.eye(4, dtype=bool)), np.zeros(6))
-    values = neural_compute._held_out_relation(Result, [part])
-    assert values["entropy_production"] == np.log(50)
-    assert values["entropy_production_uncapped"] == 9.0
-    assert values["quality"] == {"capped"}
-    Result.entropy_production_held_out = 0.1
-    assert neural_compute._held_out_relation(Result, [part])["quality"] == set()
+def test_estimate__flags_of_a_relation_are_those_of_its_held_out_value(spikes):
+    certain = np.tile(np.eye(4, dtype=bool), (500, 1)), np.zeros(2000, int)
+    values, _ = estimate(certain, method="mtur")
+    assert values["entropy_production"] == np.log(values["n_test"])
+    assert values["entropy_production_uncapped"] > values["entropy_production"]
+    assert values["quality"] == quality_bits({"capped"})
+    noise = np.random.default_rng(0).random((1000, 12)) < 0.3, np.zeros(1000, int)
+    values, transitions = estimate(noise, method="mtur")
+    assert "data_limited" in neq.MTUR().fit(transitions).quality
+    assert values["quality"] == 0
 
 
 def test_estimate__folds(spikes):
