@@ -29,6 +29,8 @@ UNPACKED = "unpacked"
 """File in a worker's folder that lists the bundles it has had."""
 N_KEPT = 20
 """Bundles that are kept for later runs."""
+DIGEST = hashlib.sha256().digest_size
+"""Bytes before a bundle that is kept, by which a damaged one is known."""
 SECONDS = 600.0
 """Longest time that compiling may take."""
 
@@ -109,7 +111,7 @@ def compiled(command: Sequence[str]) -> bytes:
 
 
 def pack(folder: Path) -> bytes:
-    """Return a numba cache as the bytes of a zip file, which knows by its check sums when it is damaged.
+    """Return a numba cache as the bytes of a zip file.
 
     Examples
     --------
@@ -132,16 +134,14 @@ def unpack(packed: bytes, folder: Path) -> bool:
 
     Raises
     ------
-    OSError, zipfile.BadZipFile
-        The folder cannot be written, or the bundle is damaged; what is there stays of use.
+    OSError
+        The folder cannot be written; what is there stays of use.
     """
     record, name = folder / UNPACKED, hashlib.sha256(packed).hexdigest()
     before = record.read_text().split() if record.exists() else []
     if name in before:
         return False
     with zipfile.ZipFile(io.BytesIO(packed)) as bundle:
-        if (broken := bundle.testzip()) is not None:
-            raise zipfile.BadZipFile(f"{broken} is damaged")
         names = bundle.namelist()
         indexes = [path for path in names if path.endswith(INDEX)]
         for path in indexes:
@@ -190,19 +190,17 @@ def _stamp(command: Sequence[str], sources: Path) -> str:
 def _kept(stamp: str, kind: str) -> Path:
     """Return where a bundle is kept: in this user's cache, which all nodes of a cluster commonly share."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "neq" / f"kernels-{hashlib.sha256((stamp + kind).encode()).hexdigest()[:32]}.zip"
+    return Path(cache) / "neq" / f"kernels-{hashlib.sha256((stamp + kind).encode()).hexdigest()[:32]}"
 
 
 def _load(path: Path) -> bytes:
     """Return a bundle that was kept; nothing where it is missing or damaged, or others may write there."""
     try:
-        if not preload.is_ours(path.parent):
-            return b""
-        packed = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(packed)) as bundle:
-            return b"" if bundle.testzip() else packed
-    except (OSError, zipfile.BadZipFile):
+        content = path.read_bytes() if preload.is_ours(path.parent) else b""
+    except OSError:
         return b""
+    packed = content[DIGEST:]
+    return packed if hashlib.sha256(packed).digest() == content[:DIGEST] else b""
 
 
 def _keep(packed: bytes, path: Path) -> None:
@@ -210,8 +208,8 @@ def _keep(packed: bytes, path: Path) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if preload.is_ours(path.parent):
-            _write_whole(path, packed)
-        kept = sorted(path.parent.glob("kernels-*.zip"), key=lambda one: one.stat().st_mtime)
+            _write_whole(path, hashlib.sha256(packed).digest() + packed)
+        kept = sorted(path.parent.glob("kernels-*"), key=lambda one: one.stat().st_mtime)
         for old in kept[:-N_KEPT]:
             old.unlink(missing_ok=True)
 

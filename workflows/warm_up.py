@@ -25,9 +25,14 @@ def share(client: distributed.Client, study: Study, tell: Callable[[str], Any] =
     """Hand the compiled kernels of a study to all workers; see :func:`cluster.kernels.share`."""
     from cluster import kernels
 
-    configs = [json.dumps({"study": study.config.study, **config}) for config in study.warm_up()]
-    if configs:
-        kernels.share(client, ["-m", "workflows.warm_up", *configs], Path(neq.__file__).parent, tell)
+    if study.warm_up():
+        kernels.share(client, command(study), Path(neq.__file__).parent, tell)
+
+
+def command(study: Study) -> list[str]:
+    """Return the arguments of python that compile the kernels of a study."""
+    configs = [{"study": study.config.study, **config} for config in study.warm_up()]
+    return ["-m", "workflows.warm_up", *map(json.dumps, configs)]
 
 
 def compute_all(study: Study) -> None:
