@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ INDEX = ".nbi"
 """Ending of numba's index of a function; what it names are the files with the compiled code beside it."""
 UNPACKED = "unpacked"
 """File in a worker's folder that lists the bundles it has had."""
+COMPILING = "compiling-"
+"""Beginning of the name of the folder that is compiled into, inside that of the worker."""
 N_KEPT = 20
 """Bundles that are kept for later runs."""
 DIGEST = hashlib.sha256().digest_size
@@ -100,7 +103,11 @@ def compiled(command: Sequence[str]) -> bytes:
     RuntimeError
         The command failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    own = os.environ.get("NUMBA_CACHE_DIR")
+    for left in Path(own).glob(f"{COMPILING}*") if own else ():
+        # by a worker that was killed while it waited
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=COMPILING, dir=own) as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         done = subprocess.run(
             [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=SECONDS

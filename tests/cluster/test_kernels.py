@@ -62,6 +62,15 @@ def called(cache, *arguments):
     return done.stdout.split()
 
 
+def test_compiled__clears_what_a_killed_worker_left(home, monkeypatch):
+    folder = home / "0"
+    (folder / f"{kernels.COMPILING}old").mkdir(parents=True)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
+    with zipfile.ZipFile(io.BytesIO(kernels.compiled(COMMAND))) as bundle:
+        assert [Path(name).suffix for name in bundle.namelist()] == [".nbc", ".nbi"]
+    assert list(folder.iterdir()) == []
+
+
 def fake(path, stamp, n_overload):
     """Write a cache of two functions, whose index names the code that belongs to it."""
     for function in ("f", "g"):
