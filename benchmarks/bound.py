@@ -20,8 +20,9 @@ import neq
 from benchmarks.early_stop import early_stop
 from benchmarks.maxent_twin import network_model
 from neq.estimators.dense_observables import fitting_observable
-from neq.estimators.ridge_path import fit_path, score_mean
+from neq.estimators.ridge_path import fit_path
 from neq.estimators.splits import split_transitions
+from neq.estimators.validation import score_mean
 from neq.observables import Observable, observable_named
 from neq.spikes.transitions import Transitions
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neq.estimators.ridge_path import score_mean
+from neq.estimators.validation import score_mean
 from neq.spikes.transitions import Transitions
 
 PATIENCE = 10

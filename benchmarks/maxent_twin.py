@@ -26,8 +26,9 @@ import neq
 from benchmarks.early_stop import early_stop
 from benchmarks.kernel_limit import kernel_rates
 from neq.estimators.dense_observables import fitting_observable
-from neq.estimators.ridge_path import PathOptions, fit_path, score_mean
+from neq.estimators.ridge_path import PathOptions, fit_path
 from neq.estimators.splits import split_transitions
+from neq.estimators.validation import score_mean
 from neq.models.couplings import spiking_network
 from neq.models.kinetic_ising import KineticIsing
 from neq.observables import observable_named
@@ -109,7 +110,7 @@ def fit(kind: str, source: str, n_bin: int) -> dict[str, float]:
         if kind == "twin":
             fitted = early_stop(DenseTwin([dense(spikes, part) for part in parts[:2]]), *parts[:2])
         else:
-            options = PathOptions() if kind == "refit" else PathOptions(refit=0)
+            options = PathOptions() if kind == "refit" else PathOptions(refit=False)
             fitted = fit_path(fitting_observable(sparse, parts[0]), *parts[:2], options)
         seconds = time.process_time() - start
     return {

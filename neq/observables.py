@@ -75,13 +75,15 @@ class Observable:
 
     def variance(self, transitions: Transitions) -> np.ndarray:
         """Return the variance of every g (observable,)."""
-        both = self._changed_together(transitions)
-        single = np.diag(both)
+        square = self.mean_square(self.changed_together(transitions))
+        return np.maximum(square - self.mean(transitions) ** 2, 0.0)
+
+    def mean_square(self, changed_together: np.ndarray) -> np.ndarray:
+        """Return the mean square of every g (observable,), given how often both units changed (unit, unit)."""
+        single = np.diag(changed_together)
         if self.odd:
-            square = 4.0 * (single[:, None] + single[None, :]) - 8.0 * both
-        else:
-            square = np.repeat(4.0 * single[:, None], transitions.n_unit, axis=1)
-        return np.maximum(self.vector(square) - self.mean(transitions) ** 2, 0.0)
+            return self.vector(4.0 * (single[:, None] + single[None, :]) - 8.0 * changed_together)
+        return self.vector(np.repeat(4.0 * single[:, None], len(single), axis=1))
 
     def covariance_product(
         self, transitions: Transitions, vector: np.ndarray, mean: np.ndarray, *, forward: bool = True
@@ -95,7 +97,7 @@ class Observable:
         product = self._weighted_sum(transitions, projection, forward=forward) / len(projection)
         return product - mean * float(vector @ mean)
 
-    def _changed_together(self, transitions: Transitions) -> np.ndarray:
+    def changed_together(self, transitions: Transitions) -> np.ndarray:
         """Return the share of transitions in which both units changed (unit, unit)."""
         n_unit = transitions.n_unit
         counts = kernels.change_counts(*transitions.packed.lists, n_unit).reshape(n_unit, n_unit)

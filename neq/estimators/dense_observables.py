@@ -63,7 +63,8 @@ class DenseObservable(Observable):
             total += (left * single[rows]).T @ right
         return self.vector(total - total.T if self.odd else total)
 
-    def _changed_together(self, transitions: Transitions) -> np.ndarray:
+    def changed_together(self, transitions: Transitions) -> np.ndarray:
+        """Return the share of transitions in which both units changed (unit, unit)."""
         both = np.zeros((transitions.n_unit, transitions.n_unit))
         for first in range(0, transitions.n_transition, ROWS_AT_ONCE):
             earlier, later = (spins[first : first + ROWS_AT_ONCE] for spins in transitions.spins)

@@ -13,6 +13,7 @@ yet holds the sums over units and the correlated firing that make the covariance
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +27,8 @@ LOADING = 1e-4
 """Added to the diagonals of V, Y and M: constant and duplicate units would make P singular."""
 MAX_TRANSITION = 30_000
 """Transitions on which V, Y and M are measured, or ten per unit: they need not be exact."""
+ROWS_AT_ONCE = 4096
+"""Transitions held as matrices at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +77,35 @@ class FactorCovariance:
 
 def factor_covariance(observable: Observable, transitions: Transitions) -> FactorCovariance:
     """Measure V and Y (or M) on transitions, evenly thinned where there are very many."""
+    n_unit, n_used = transitions.n_unit, 0
+    change, state = np.zeros((n_unit, n_unit)), np.zeros((n_unit, n_unit))
+    for earlier, later in _spins(transitions):
+        delta = later - earlier
+        change += delta.T @ delta
+        factor = (later + earlier) / 2 if observable.odd else later
+        state += factor.T @ factor
+        n_used += len(later)
+    loading = LOADING * np.eye(n_unit)
+    return FactorCovariance(observable, n_unit, change / n_used + loading, state / n_used + loading)
+
+
+def mid_point_moment(transitions: Transitions) -> np.ndarray:
+    """Measure Y (unit, unit) alone."""
+    total, n_used = np.zeros((transitions.n_unit, transitions.n_unit)), 0
+    for earlier, later in _spins(transitions):
+        middle = (later + earlier) / 2
+        total += middle.T @ middle
+        n_used += len(later)
+    return total / n_used + LOADING * np.eye(transitions.n_unit)
+
+
+def _spins(transitions: Transitions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the spins of the earlier and the later bin (transition, unit) of thinned transitions, block by block."""
     n_unit, n_transition = transitions.n_unit, transitions.n_transition
     n_used = min(max(MAX_TRANSITION, 10 * n_unit), n_transition)
     used = np.linspace(0, n_transition - 1, n_used).astype(np.int64)
     lists = (np.ones(len(transitions.unit), np.float32), transitions.unit, transitions.row_start)
     active = sparse.csr_array(lists, shape=(len(transitions.row_start) - 1, n_unit))
-    later, earlier = (2 * active[bins[used]].toarray() - 1 for bins in (transitions.later, transitions.earlier))
-    change, state = later - earlier, (later + earlier) / 2 if observable.odd else later
-    moments = (
-        loaded.astype(float) / n_used + LOADING * np.eye(n_unit) for loaded in (change.T @ change, state.T @ state)
-    )
-    return FactorCovariance(observable, n_unit, *moments)
+    for first in range(0, n_used, ROWS_AT_ONCE):
+        rows = used[first : first + ROWS_AT_ONCE]
+        yield 2 * active[transitions.earlier[rows]].toarray() - 1, 2 * active[transitions.later[rows]].toarray() - 1

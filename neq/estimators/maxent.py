@@ -16,8 +16,9 @@ from . import uncertainty
 from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import MaxEntResult
-from .ridge_path import PathFit, PathOptions, fit_path, fit_ridge, score_mean
+from .ridge_path import PathFit, PathOptions, fit_path
 from .splits import Split, check_fractions, fold_numbers, fold_splits, split_transitions
+from .validation import score_mean
 
 __all__ = ["MaxEnt", "MaxEntResult"]
 
@@ -42,8 +43,8 @@ class _Fold:
 class MaxEnt:
     r"""Maximise :math:`\theta \cdot \langle g \rangle - \ln \langle e^{\theta \cdot g \circ R} \rangle`.
 
-    Theta is fitted on 70% of the transitions along a ridge path, the ridge is chosen on 20%, theta fitted again on both
-    at that ridge, and scored on the remaining 10% [1]_.
+    Theta is fitted on 70% of the transitions along a ridge path, the ridge and the length of theta are chosen on 20%,
+    theta is fitted again on both in the same way, and scored on the remaining 10% [1]_.
     With ``cross_fit`` every stretch of the recording is held out once: the value of a single blocked split hangs on
     which stretches it holds out.
 
@@ -92,7 +93,7 @@ class MaxEnt:
     cross_fit: int | None = None
     scores: bool = False
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
@@ -139,7 +140,7 @@ class MaxEnt:
             observable=family.name,
             n_unit=transitions.n_unit,
             cross_fit=self.cross_fit,
-            ridge=_median_ridge(folds),
+            ridge=_median_fold(folds).path.ridge,
             n_iteration=sum(fold.path.n_iteration for fold in folds),
             n_evaluation=sum(fold.path.n_evaluation for fold in folds),
             converged=all(fold.path.turned for fold in folds),
@@ -173,13 +174,16 @@ class MaxEnt:
         if not family.variance(train).any():
             return nothing
         path = fit_path(fitting_observable(family, train), train, validation, self.path)
-        return path.theta if path.validation > 0 else nothing
+        return path.theta if path.evidence else nothing
 
     def _published(self, family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> np.ndarray:
         """Return the theta of the couplings: that of the single split, or one from all transitions."""
         if self.cross_fit is None:
             return folds[0].path.theta
-        return fit_ridge(fitting_observable(family, transitions), transitions, _median_ridge(folds))
+        recipe = _median_fold(folds).path.recipe
+        if recipe is None:
+            return np.zeros_like(folds[0].path.theta)
+        return recipe.make(fitting_observable(family, transitions), transitions)
 
 
 def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fold]) -> list[HeldOut]:
@@ -196,7 +200,7 @@ def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fol
             both[0],
             both[1],
             uncertainty.time_blocks(test, length),
-            evidence=fold.path.validation > 0,
+            evidence=fold.path.evidence,
             half=fold.half,
             noise=None if noise is None else _both_scores(family, test, noise),
         )
@@ -250,7 +254,7 @@ def _overlap(folds: Sequence[_Fold]) -> float:
     return float(np.mean([fold.n_fitted / n for fold, n in zip(folds, n_other, strict=True) if n] or [0.0]))
 
 
-def _median_ridge(folds: Sequence[_Fold]) -> float:
-    """Return the median of the chosen ridges; a fold in which nothing could be fitted has none."""
-    ridges = [fold.path.ridge for fold in folds if np.isfinite(fold.path.ridge)]
-    return float(np.median(ridges)) if ridges else np.nan
+def _median_fold(folds: Sequence[_Fold]) -> _Fold:
+    """Return the fold that chose the median ridge, the stronger of two, of those in which anything could be fitted."""
+    fitted = [fold for fold in folds if fold.path.recipe]
+    return sorted(fitted or folds, key=lambda fold: fold.path.ridge)[len(fitted) // 2]

@@ -46,7 +46,8 @@ class MaxEntResult(CouplingResult):
     ----------
     entropy_production
         Held-out objective of the chosen theta, at most ln(number of held-out transitions); 0 where no theta beat
-        theta = 0 on validation data (flag ``no_evidence``). It estimates a lower bound; it is not itself one.
+        theta = 0 on validation data by more than chance (flag ``no_evidence``). It estimates a lower bound; it is not
+        itself one.
         Cap and zero are applied fold by fold.
     entropy_production_uncapped
         The same without the cap, and of the best non-zero theta where ``entropy_production`` is 0 for want of evidence.
@@ -70,9 +71,9 @@ class MaxEntResult(CouplingResult):
         ``data_limited``: half of the training data change it by more than a tenth and more than one standard error,
         or there is no evidence.
     theta
-        Parameters (observable,) fitted on the training part and, at the ridge that validation chose, on both; without
-        evidence the best non-zero candidate of the training part. Cross-fitted: fitted on all transitions at the
-        median of the chosen ridges, for the couplings only; no value here belongs to it.
+        Parameters (observable,) fitted on the training part and, with the ridge and length that validation chose, on
+        both; without evidence the best non-zero candidate of the training part. Cross-fitted: fitted on all transitions
+        as in the fold that chose the median ridge, for the couplings only; no value here belongs to it.
     fold_theta
         The parameters (fold, observable) that were scored on each fold.
     observable, n_unit
@@ -80,7 +81,7 @@ class MaxEntResult(CouplingResult):
     cross_fit
         Number of folds; None for a single split.
     ridge
-        Chosen ridge, in units of the variance of g; the median over folds.
+        Chosen ridge, in the coordinates of :mod:`neq.estimators.coordinates`; over folds the median.
     n_iteration, n_evaluation
         Iterations of the optimiser, evaluations of the training objective, all folds together.
     converged

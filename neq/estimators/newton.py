@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy import optimize
 
 from ..errors import EstimationError
 from ..observables import Observable, checked_n_parameter, observable_named
@@ -17,8 +16,8 @@ from .conjugate_gradients import DAMPING, StepFit, best_step, step_problem
 from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import CouplingResult
-from .ridge_path import score_mean
 from .splits import Split, check_fractions, fold_numbers, split_transitions
+from .validation import best_length, is_evidence, score_mean
 
 RIDGE = 1e-4
 """Added to the diagonal of the covariance of g, as the published code does."""
@@ -113,7 +112,7 @@ class NewtonStep:
     n_draw: int = 999
     half: bool = True
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the numbers change."""
 
     def __post_init__(self) -> None:
@@ -147,7 +146,8 @@ class NewtonStep:
         train, validation, test = (transitions.take(part) for part in (split.train, split.validation, split.test))
         step = self._step(family, train, validation)
         half = self._half_value(family, transitions, split) if self.half else np.nan
-        held_out = _hold_out(family, transitions, test, step, half)
+        evidence = is_evidence(step.validation, len(split.validation), self.line_search)
+        held_out = _hold_out(family, transitions, test, step.theta, evidence, half)
         return NewtonStepResult(
             **vars(judge([held_out], self.n_draw, stream(seed, 1))),
             entropy_production_train=score_mean(family, train, step.theta, family.mean(train)),
@@ -164,10 +164,10 @@ class NewtonStep:
         )
 
     def _step(self, family: Observable, train: Transitions, validation: Transitions) -> StepFit:
-        mean = family.mean(validation)
+        mean, longest = family.mean(validation), MAX_LENGTH if self.line_search else None
 
         def validate(theta: np.ndarray) -> tuple[float, float]:
-            return _best_length(float(theta @ mean), family.reverse_score(validation, theta), self.line_search)
+            return best_length(float(theta @ mean), family.reverse_score(validation, theta), longest)
 
         problem = step_problem(fitting_observable(family, train), train, RIDGE)
         return best_step(problem, validate, self.damping, self.tolerance)
@@ -179,32 +179,19 @@ class NewtonStep:
         if not family.variance(train).any():
             return 0.0
         step = self._step(family, train, validation)
-        return score_mean(family, test, step.theta, family.mean(test)) if step.validation > 0 else 0.0
+        evidence = is_evidence(step.validation, len(split.validation_half), self.line_search)
+        return score_mean(family, test, step.theta, family.mean(test)) if evidence else 0.0
 
 
-def _best_length(score: float, reverse_score: np.ndarray, search: bool) -> tuple[float, float]:
-    """Return the largest J of the multiples of a theta, and the multiple; without ``search`` that is 1.
-
-    ``score`` is the mean of theta.g, ``reverse_score`` theta.g of the exchanged bins (transition,).
-    """
-    top = float(reverse_score.max())
-
-    def loss(length: float) -> float:
-        return float(length * (top - score) + np.log(np.mean(np.exp(length * (reverse_score - top)))))
-
-    if not search:
-        return -loss(1.0), 1.0
-    found = optimize.minimize_scalar(loss, bounds=(0.0, MAX_LENGTH), method="bounded", options={"xatol": 0.01})
-    return -float(found.fun), float(found.x)
-
-
-def _hold_out(family: Observable, transitions: Transitions, test: Transitions, step: StepFit, half: float) -> HeldOut:
+def _hold_out(
+    family: Observable, transitions: Transitions, test: Transitions, theta: np.ndarray, evidence: bool, half: float
+) -> HeldOut:
     """Score the test part in blocks of independent time."""
-    length = uncertainty.block_length(family.score(transitions, step.theta), len(transitions.row_start) - 1)
+    length = uncertainty.block_length(family.score(transitions, theta), len(transitions.row_start) - 1)
     return HeldOut(
-        family.score(test, step.theta),
-        family.reverse_score(test, step.theta),
+        family.score(test, theta),
+        family.reverse_score(test, theta),
         uncertainty.time_blocks(test, length),
-        evidence=step.validation > 0,
+        evidence=evidence,
         half=half,
     )

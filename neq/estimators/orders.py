@@ -31,8 +31,9 @@ from . import uncertainty
 from .judgement import HeldOut, doubts
 from .order_features import NestedObservable, check_order
 from .order_result import OrderDecompositionResult
-from .ridge_path import PathFit, PathOptions, fit_path, score_mean
+from .ridge_path import PathFit, PathOptions, fit_path
 from .splits import check_fractions, split_transitions
+from .validation import score_mean
 
 __all__ = ["OrderDecomposition", "OrderDecompositionResult"]
 
@@ -64,8 +65,9 @@ class OrderDecomposition:
     n_draw
         Bootstrap resamples; 0 for no intervals.
     path
-        How the ridge path of each order is walked. For order 3 it begins at a ridge stronger by the number of triples
-        that share a pair: while units are mostly silent their observables nearly repeat each other.
+        How the ridge path of each order is walked, always in the coordinates of the variances, without a line search
+        and without a second fit. For order 3 it begins at a ridge stronger by the number of triples that share a pair:
+        while units are mostly silent their observables nearly repeat each other.
 
     Examples
     --------
@@ -82,7 +84,7 @@ class OrderDecomposition:
     split: str = "blocked"
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
     n_draw: int = 999
-    path: PathOptions = field(default_factory=PathOptions)
+    path: PathOptions = field(default_factory=lambda: PathOptions(first=1.0, max_iteration=5))
 
     version: ClassVar[int] = 1
     """Raised when the numbers change."""
@@ -139,7 +141,7 @@ class OrderDecomposition:
         shared = 3 * (n_unit - 2) if order > 2 else 1
         path = self.path
         # theta stays one of the iterates whose training objective is known to be no lower than that of the order below
-        return replace(path, first=path.first * shared, refit=0)
+        return replace(path, first=path.first * shared, shrinkage=(1.0,), line_search=False, refit=False)
 
 
 def _judge(

@@ -56,13 +56,13 @@ class QuasiNewton:
         A step that brings no more than the share ``tolerance`` of the value is the last.
         """
         for _ in range(most):
-            fall = self._step(ridge)
+            fall = self.step(ridge)
             if fall > 0:
                 yield self.point
             if fall <= tolerance * abs(self.value):
                 return
 
-    def _step(self, ridge: float) -> float:
+    def step(self, ridge: float) -> float:
         """Make one step and return by how much function and ridge fell; 0 where they cannot."""
         loss = self.value + ridge / 2 * float(self.point @ self.point)
         tilt = self.gradient + ridge * self.point

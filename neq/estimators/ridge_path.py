@@ -2,22 +2,29 @@ r"""The path of ridge-regularised fits, from strong to weak, and the point on it
 
 Unregularised, the objective has no useful maximum once parameters outnumber what the data hold: the training value
 grows while the held-out value falls without bound. So the ridge is part of the estimator. It is
-:math:`\lambda \sum_a w_a \theta_a^2 / 2` with w from the variances of g (:mod:`neq.estimators.coordinates`). Each ridge
-starts where the one before it ended, with what the optimiser has learned of the curvature, and every iterate is a
-candidate.
+:math:`\lambda |y|^2 / 2` in the coordinates of :mod:`neq.estimators.coordinates`, in which the objective is nearly a
+paraboloid: one quasi-Newton step at each ridge is enough, begun where the one before it ended and with what the
+optimiser has learned of the curvature. A strong ridge makes theta short as well as smooth, so every iterate is a
+candidate at the length that validation data like best.
+
+The walk is made once for each shrinkage of the coordinates, and the best candidate of all is taken. Then the same steps
+are made again on train and validation together: what chose the ridge need not be lost for the fit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import EstimationError
 from ..observables import Observable
 from ..spikes.transitions import Transitions
-from .coordinates import Coordinates, coordinates
+from .coordinates import Coordinates, metric, variance_coordinates
 from .quasi_newton import QuasiNewton
+from .validation import Validation, is_evidence, score_mean
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,10 @@ class PathOptions:
 
     Parameters
     ----------
+    shrinkage
+        Shrinkages of the coordinates that are tried, 0 to 1. With 1 alone a ridge is weighted by the variances of g.
     first, last
-        Strongest and weakest ridge, in units of the variance of g.
+        Strongest and weakest ridge.
     ratio
         Between one ridge and the next.
     max_iteration
@@ -35,10 +44,12 @@ class PathOptions:
     tolerance
         A step that raises the training objective by no more than this share is the last at its ridge.
     patience
-        Ridges without a better validation value after which the walk ends.
+        Ridges without a better validation value after which a walk ends.
+    line_search
+        Choose the length of every candidate on validation data; without it the length is 1.
     refit
-        Iterations at the chosen ridge on train and validation together, from the chosen theta: what chose the ridge
-        need not be lost for the fit. 0 for none; none is made where validation shows no evidence.
+        Make the steps of the chosen candidate again on train and validation together. This is not done where validation
+        shows no evidence, and not kept where it does not raise the objective on both.
 
     Raises
     ------
@@ -46,22 +57,58 @@ class PathOptions:
         A path that could not be walked: not from strong to weak, or without steps.
     """
 
-    first: float = 1.0
+    shrinkage: tuple[float, ...] = (0.1, 0.6)
+    first: float = 10.0
     last: float = 1e-4
     ratio: float = 3.0
-    max_iteration: int = 5
+    max_iteration: int = 1
     tolerance: float = 1e-3
     patience: int = 2
-    refit: int = 10
+    line_search: bool = True
+    refit: bool = True
 
     def __post_init__(self) -> None:
         if not (self.first >= self.last > 0 and self.ratio > 1 and self.tolerance >= 0):
             raise EstimationError(f"a ridge path needs first >= last > 0, ratio > 1 and tolerance >= 0; found {self}")
-        if min(self.max_iteration, self.patience) < 1 or self.refit < 0:
-            raise EstimationError(f"a ridge path needs max_iteration and patience >= 1, refit >= 0; found {self}")
+        if min(self.max_iteration, self.patience) < 1:
+            raise EstimationError(f"a ridge path needs max_iteration and patience >= 1; found {self}")
+        if not self.shrinkage or not all(0 < shrinkage <= 1 for shrinkage in self.shrinkage):
+            raise EstimationError(f"a ridge path needs shrinkages above 0 and up to 1; found {self}")
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a theta was come by, so that it can be made again from other transitions.
+
+    Parameters
+    ----------
+    shrinkage
+        Of the coordinates.
+    ridges
+        The ridge of every step (iteration,).
+    length
+        What the last iterate was multiplied by.
+    """
+
+    shrinkage: float
+    ridges: tuple[float, ...]
+    length: float
+
+    def make(self, observable: Observable, transitions: Transitions) -> np.ndarray:
+        """Return theta (observable,) of these transitions."""
+        mean = observable.mean(transitions)
+        coordinates = _all_coordinates(observable, transitions, mean, (self.shrinkage,))[0]
+        return self.walk(_Training(observable, transitions, coordinates, mean))[0]
+
+    def walk(self, training: _Training) -> tuple[np.ndarray, int]:
+        """Return theta (observable,) of a training objective, and the evaluations spent."""
+        walk = training.walk()
+        for ridge in self.ridges:
+            walk.step(ridge)
+        return self.length * training.coordinates.theta(walk.point), walk.n_evaluation
+
+
+@dataclass(frozen=True, eq=False)
 class PathFit:
     """Where the path was best.
 
@@ -72,35 +119,41 @@ class PathFit:
         that was asked for.
     validation
         The best validation value, nats per transition; may be negative.
-    ridge
-        Ridge at which it was met.
+    evidence
+        True where validation data prefer theta to zero by more than a length chosen on noise would bring.
+    recipe
+        How theta was come by; None where nothing could be fitted.
     n_iteration, n_evaluation
-        Iterations of the optimiser and evaluations of the training objective, over the whole path.
+        Iterations of the optimiser and evaluations of the training objective, in all.
     turned
-        True where validation had stopped improving when the walk ended, False where the path ran out first.
+        True where validation had stopped improving when each walk ended, False where a path ran out first.
     refitted
         True where theta was fitted on train and validation together.
     """
 
     theta: np.ndarray
     validation: float
-    ridge: float
+    evidence: bool
+    recipe: Recipe | None
     n_iteration: int
     n_evaluation: int
     turned: bool
     refitted: bool
 
+    @property
+    def ridge(self) -> float:
+        """The chosen ridge; NaN where nothing could be fitted."""
+        return self.recipe.ridges[-1] if self.recipe else np.nan
 
+
+@dataclass(frozen=True, eq=False)
 class _Training:
     """Minus the training objective, in the coordinates of the ridge."""
 
-    def __init__(self, observable: Observable, train: Transitions, there: Coordinates, mean: np.ndarray) -> None:
-        self.observable, self.train, self.coordinates, self.mean = observable, train, there, mean
-
-    @classmethod
-    def of(cls, observable: Observable, train: Transitions) -> _Training:
-        """Return it in coordinates that suit these transitions."""
-        return cls(observable, train, coordinates(observable, train), observable.mean(train))
+    observable: Observable
+    train: Transitions
+    coordinates: Coordinates
+    mean: np.ndarray
 
     def __call__(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient (coordinate,) at y (coordinate,)."""
@@ -108,20 +161,22 @@ class _Training:
         log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
         return log_normaliser - float(theta @ self.mean), self.coordinates.gradient(reverse_mean - self.mean)
 
+    def walk(self) -> QuasiNewton:
+        """Return the optimiser at zero."""
+        return QuasiNewton(self, np.zeros_like(self.coordinates.scale))
 
-class _Candidates:
-    """The best on validation data of the points that it was shown."""
 
-    def __init__(self, observable: Observable, validation: Transitions) -> None:
-        self.observable, self.validation = observable, validation
-        self.mean = observable.mean(validation)
-        self.theta, self.value, self.ridge = np.zeros_like(self.mean), -np.inf, np.nan
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """A walk from strong to weak: its best candidate, its costs, and whether validation had stopped improving."""
 
-    def show(self, theta: np.ndarray, ridge: float) -> None:
-        """Score one candidate and keep it if it is the best."""
-        value = score_mean(self.observable, self.validation, theta, self.mean)
-        if value > self.value:
-            self.theta, self.value, self.ridge = theta, value, ridge
+    training: _Training
+    theta: np.ndarray
+    value: float
+    recipe: Recipe | None
+    n_iteration: int
+    n_evaluation: int
+    turned: bool
 
 
 def fit_path(
@@ -135,55 +190,69 @@ def fit_path(
         No observable varies over the training transitions.
     """
     options = options or PathOptions()
-    training, candidates = _Training.of(observable, train), _Candidates(observable, validation)
-    walk = QuasiNewton(training, np.zeros_like(training.coordinates.scale))
-    ridge, unimproved, n_iteration = options.first, 0, 0
+    judge, mean = Validation(observable, validation, options.line_search), observable.mean(train)
+    everywhere = _all_coordinates(observable, train, mean, options.shrinkage)
+    walks = [
+        _walk(_Training(observable, train, coordinates, mean), judge, shrinkage, options)
+        for coordinates, shrinkage in zip(everywhere, options.shrinkage, strict=True)
+    ]
+    best = max(walks, key=lambda walk: walk.value)
+    evidence = is_evidence(best.value, validation.n_transition, options.line_search)
+    again = _Again(best.theta, 0, False)
+    if options.refit and evidence and best.recipe:
+        again = _fit_again(best, best.recipe, judge)
+    return PathFit(
+        theta=again.theta,
+        validation=best.value,
+        evidence=evidence,
+        recipe=best.recipe,
+        n_iteration=sum(walk.n_iteration for walk in walks),
+        n_evaluation=sum(walk.n_evaluation for walk in walks) + again.n_evaluation,
+        turned=all(walk.turned for walk in walks),
+        refitted=again.better,
+    )
+
+
+def _all_coordinates(
+    observable: Observable, transitions: Transitions, mean: np.ndarray, shrinkages: Sequence[float]
+) -> list[Coordinates]:
+    """Return the coordinates of each shrinkage; what they share is measured once."""
+    if all(shrinkage == 1 for shrinkage in shrinkages):
+        return [variance_coordinates(observable, transitions)] * len(shrinkages)
+    measured = metric(observable, transitions, mean)
+    return [measured.coordinates(shrinkage) for shrinkage in shrinkages]
+
+
+def _walk(training: _Training, judge: Validation, shrinkage: float, options: PathOptions) -> _Walk:
+    walk, ridges, unimproved, ridge = training.walk(), [], 0, options.first
+    theta, best, recipe = np.zeros_like(training.mean), -np.inf, None
     while ridge >= options.last and unimproved < options.patience:
-        before = candidates.value
+        unimproved += 1
         for point in walk.steps(ridge, options.max_iteration, options.tolerance):
-            candidates.show(training.coordinates.theta(point), ridge)
-            n_iteration += 1
-        unimproved = 0 if candidates.value > before else unimproved + 1
+            ridges.append(ridge)
+            there = training.coordinates.theta(point)
+            value, length = judge.value(there, ridge)
+            if value > best:
+                theta, best, recipe = length * there, value, Recipe(shrinkage, tuple(ridges), length)
+                unimproved = 0
         ridge /= options.ratio
-    theta, n_evaluation = candidates.theta, walk.n_evaluation
-    refitted = options.refit > 0 and candidates.value > 0
-    if refitted:
-        both = _both(training, candidates)
-        again = _converge(both, candidates.ridge, options.refit, theta)
-        theta, n_evaluation = both.coordinates.theta(again.point), n_evaluation + again.n_evaluation
-    turned = unimproved >= options.patience
-    return PathFit(theta, candidates.value, candidates.ridge, n_iteration, n_evaluation, turned, refitted)
+    return _Walk(training, theta, best, recipe, len(ridges), walk.n_evaluation, unimproved >= options.patience)
 
 
-def fit_ridge(
-    observable: Observable, train: Transitions, ridge: float, max_iteration: int = 50, start: np.ndarray | None = None
-) -> np.ndarray:
-    """Return theta (observable,) of one ridge on all of ``train``: no validation part chooses it.
+class _Again(NamedTuple):
+    """Theta after the steps were made again, the evaluations spent, and whether it is the better one."""
 
-    With ``ridge`` 0 it is the unregularised maximum, as far as ``max_iteration`` steps go from ``start`` (zero).
-    """
-    training = _Training.of(observable, train)
-    return training.coordinates.theta(_converge(training, ridge, max_iteration, start).point)
+    theta: np.ndarray
+    n_evaluation: int
+    better: bool
 
 
-def _both(training: _Training, candidates: _Candidates) -> _Training:
-    """Return the objective of train and validation together, in the coordinates of the path."""
-    parts = training.train, candidates.validation
-    mean = np.average([training.mean, candidates.mean], axis=0, weights=[part.n_transition for part in parts])
-    return _Training(training.observable, parts[0].join(parts[1]), training.coordinates, mean)
-
-
-def _converge(training: _Training, ridge: float, max_iteration: int, start: np.ndarray | None) -> QuasiNewton:
-    """Walk from theta ``start`` (observable,), or zero, at one ridge."""
-    there = training.coordinates
-    walk = QuasiNewton(training, np.zeros_like(there.scale) if start is None else there.y(start))
-    for _ in walk.steps(ridge, max_iteration):
-        pass
-    return walk
-
-
-def score_mean(observable: Observable, transitions: Transitions, theta: np.ndarray, mean: np.ndarray) -> float:
-    """Return J of theta in nats per transition, given the mean of g (observable,) on the same transitions."""
-    reverse = observable.reverse_score(transitions, theta)
-    top = reverse.max()
-    return float(theta @ mean - top - np.log(np.mean(np.exp(reverse - top))))
+def _fit_again(best: _Walk, recipe: Recipe, judge: Validation) -> _Again:
+    """Make the steps of the best candidate again on train and validation together."""
+    training = best.training
+    parts = training.train, judge.transitions
+    mean = np.average([training.mean, judge.mean], axis=0, weights=[part.n_transition for part in parts])
+    both = _Training(training.observable, parts[0].join(parts[1]), training.coordinates, mean)
+    theta, n_evaluation = recipe.walk(both)
+    now, before = (score_mean(both.observable, both.train, value, mean) for value in (theta, best.theta))
+    return _Again(theta, n_evaluation, True) if now > before else _Again(best.theta, n_evaluation, False)

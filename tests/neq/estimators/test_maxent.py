@@ -133,7 +133,7 @@ def test_fit__half_without_evidence_is_zero():
     first_stream = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,)))
     split = split_transitions(transitions, "blocked", first_stream)
     half, validation = transitions.take(split.train_half), transitions.take(split.validation_half)
-    assert fit_path(observable_named("antisymmetric"), half, validation).validation < -0.005
+    assert not fit_path(observable_named("antisymmetric"), half, validation).evidence
     assert MaxEnt(n_draw=0).fit(transitions, seed=0).entropy_production_half == 0.0
 
 
