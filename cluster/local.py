@@ -8,42 +8,14 @@ import os
 import socket
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import dask
 import distributed
 
-from . import preload
+from .settings import SETTINGS
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
-
-THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
-"""Set before a worker starts: libraries read them once, on import."""
-
-SETTINGS: dict[str, Any] = {
-    # a task whose worker died comes back at once: the engine decides about trying again
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "30 minutes",
-    # a worker holds one block, nothing that could be spilled; above its limit it is ended and the cell blamed
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.worker.preload": [preload.__name__],
-    "distributed.nanny.pre-spawn-environ": THREADS,
-    "distributed.comm.timeouts.connect": "60s",
-    "distributed.admin.tick.limit": "1 hour",
-}
 
 
 @contextlib.contextmanager

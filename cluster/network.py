@@ -1,0 +1,71 @@
+"""Addresses of this machine, as other machines of a cluster reach it."""
+
+from __future__ import annotations
+
+import socket
+
+import distributed.utils
+import psutil
+
+from .errors import ClusterError
+
+
+def interfaces() -> dict[str, str]:
+    """Return the network interfaces of this machine that have an IPv4 address, and the address.
+
+    Examples
+    --------
+    >>> interfaces()["lo"]
+    '127.0.0.1'
+    """
+    return {
+        name: address.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family == socket.AF_INET
+    }
+
+
+def scheduler_host(host: str | None, interface: str | None) -> str:
+    """Return the address on which a scheduler here listens.
+
+    Parameters
+    ----------
+    host
+        Name or address of this machine as the nodes see it; what a user gave goes first.
+    interface
+        Else the interface whose address is taken; None: that of the default route.
+
+    Raises
+    ------
+    ClusterError
+        There is no such interface.
+
+    Examples
+    --------
+    >>> scheduler_host(None, "lo"), scheduler_host("login1", "ib0")
+    ('127.0.0.1', 'login1')
+    """
+    if host is not None:
+        return host
+    if interface is None:
+        return distributed.utils.get_ip()
+    found = interfaces()
+    if interface not in found:
+        listed = ", ".join(f"{name} ({address})" for name, address in found.items())
+        raise ClusterError(
+            f"The profile's interface {interface!r} is not on this machine, which has {listed}: name one of these, "
+            "or give scheduler_host, the address of this machine, where the nodes alone have that interface."
+        )
+    return found[interface]
+
+
+def interface_of(host: str) -> str | None:
+    """Return the interface that has an address, None where none has.
+
+    Examples
+    --------
+    >>> interface_of("127.0.0.1"), interface_of("203.0.113.1")
+    ('lo', None)
+    """
+    return next((name for name, address in interfaces().items() if address == host), None)
