@@ -1,0 +1,272 @@
+"""SLURM's own commands, typed: submit, look, cancel. What they answer comes back as values, never as text."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from .errors import ClusterError
+
+SECONDS = 60.0
+"""A command that has not answered after so long is given up."""
+SUBMIT_TRIES = 4
+BUSY = ("temporarily unable", "temporarily unavailable", "Socket timed out", "Unable to contact", "try again")
+"""What sbatch says of a controller that is merely busy."""
+FIELDS = ("JobID", "State", "RestartCnt", "exit_code", "StartTime", "NodeList", "Reason")
+SEPARATOR = ";"
+
+WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+RUNNING = frozenset({"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
+ENDING = frozenset({"COMPLETING"})
+"""The job's processes are being ended; why is known a moment later."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as SLURM describes it.
+
+    Parameters
+    ----------
+    state
+        SLURM's word, such as ``RUNNING`` or ``OUT_OF_MEMORY``.
+    reason
+        Why it waits, or more about its end; empty where SLURM says None.
+    exit_code, signal
+        Of the job's script, 0 where it ended well or has not ended.
+    node
+        Where it runs or ran.
+    restarts
+        How often it was put back into the queue after it had begun.
+    start
+        When it began, or is expected to (s since the epoch); None: not known.
+    """
+
+    id: int
+    state: str
+    reason: str = ""
+    exit_code: int = 0
+    signal: int = 0
+    node: str = ""
+    restarts: int = 0
+    start: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has yet to begin."""
+        return self.state in WAITING
+
+    @property
+    def runs(self) -> bool:
+        """Whether its processes live."""
+        return self.state in RUNNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, and SLURM says how."""
+        return not (self.waits or self.runs or self.state in ENDING)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The limits of a partition; None: no limit."""
+
+    name: str
+    state: str
+    most_seconds: int | None
+    most_memory_mib: int | None
+    n_node: int
+
+
+def available() -> bool:
+    """Whether this machine has SLURM's commands."""
+    return all(shutil.which(name) for name in ("sbatch", "squeue", "scancel", "scontrol"))
+
+
+def submit(script: str, extra: Sequence[str] = ()) -> int:
+    """Submit a job script and return the job's id.
+
+    A busy controller is asked again a few times. Whether a call that timed out made a job after all is seen by
+    :func:`jobs` of the name that the caller gave the job in ``extra``.
+
+    Raises
+    ------
+    ClusterError
+        With what sbatch said.
+    """
+    for attempt in range(SUBMIT_TRIES):
+        done = _run(["sbatch", "--parsable", *extra], script)
+        if not done.returncode:
+            return int(done.stdout.strip().split("\n")[-1].partition(";")[0])
+        if not any(word in done.stderr for word in BUSY):
+            break
+        time.sleep(2.0**attempt)
+    raise ClusterError(
+        f"sbatch refused the job: {_one_line(done.stderr)}. "
+        "Compare the profile with the site's limits (`neq cluster check`, `scontrol show partition`)."
+    )
+
+
+def jobs(ids: Iterable[int] = (), name: str = "") -> dict[int, Job]:
+    """Return the jobs of this user, those that ended a short while ago too, with these ids or this name.
+
+    SLURM forgets ended jobs (after 5 minutes, as a rule); see :func:`ended`.
+
+    Raises
+    ------
+    ClusterError
+        SLURM does not answer.
+    """
+    listed = ",".join(map(str, ids))
+    if not (listed or name):
+        return {}
+    chosen = [*([f"--name={name}"] if name else []), *([f"--jobs={listed}"] if listed else [])]
+    form = ",".join(f"{field}:{SEPARATOR}" for field in FIELDS)
+    done = _run(["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", *chosen, f"--Format={form}"])
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise ClusterError(f"squeue does not answer: {_one_line(done.stderr)}. Wait until the batch system is back.")
+    found = [parse(line) for line in done.stdout.splitlines() if line.strip()]
+    return {job.id: job for job in found}
+
+
+def parse(line: str) -> Job:
+    """Return the job in a line of squeue.
+
+    Examples
+    --------
+    >>> parse("2;FAILED;0;768;2026-11-21T18:34:58;n1;NonZeroExitCode;").exit_code
+    3
+    >>> parse("5;PENDING;0;0;N/A;;PartitionTimeLimit;").reason
+    'PartitionTimeLimit'
+    """
+    number, state, restarts, code, start, node, reason = line.strip().split(SEPARATOR)[: len(FIELDS)]
+    waited = int(code)
+    return Job(
+        id=int(number),
+        state=state.split()[0],
+        reason="" if reason == "None" else reason,
+        exit_code=waited >> 8,
+        signal=waited & 127,
+        node=node,
+        restarts=int(restarts),
+        start=_moment(start),
+    )
+
+
+def ended(ids: Iterable[int]) -> dict[int, Job]:
+    """Return what SLURM's records say of jobs that it no longer shows; those that it never noted are left out."""
+    listed = ",".join(map(str, ids))
+    if not listed or shutil.which("sacct") is None:
+        return {}
+    for mode, fields in ((["-X"], "JobID,State,NodeList,ExitCode"), (["-c"], "JobID,State,NodeList")):
+        done = _run(["sacct", *mode, "--noheader", "--parsable2", f"--format={fields}", f"--jobs={listed}"])
+        if not done.returncode and done.stdout.strip():
+            records = [line.split("|") for line in done.stdout.splitlines()]
+            return {job.id: job for job in map(_recorded, records) if job.ended}
+    return {}
+
+
+def _recorded(fields: Sequence[str]) -> Job:
+    number, state, node, *code = fields
+    exit_code, _, signal = (code[0] if code else "0:0").partition(":")
+    return Job(int(number), state.split()[0], node=node, exit_code=int(exit_code), signal=int(signal or 0))
+
+
+def cancel(ids: Iterable[int] = (), name: str = "") -> None:
+    """Cancel jobs by their ids, or all of this user's with a name; those that have ended are left as they are."""
+    listed = [str(one) for one in ids]
+    if listed:
+        _run(["scancel", "--quiet", *listed])
+    if name:
+        _run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={name}"])
+
+
+def partition(name: str | None) -> Partition | None:
+    """Return a partition, the default one for None; None where there is no such partition.
+
+    Raises
+    ------
+    ClusterError
+        SLURM does not answer.
+    """
+    done = _run(["scontrol", "--oneliner", "show", "partition", *([name] if name else [])])
+    if done.returncode:
+        if "not found" in done.stdout + done.stderr:
+            return None
+        raise ClusterError(f"scontrol does not answer: {_one_line(done.stderr)}. Wait until the batch system is back.")
+    lines = [line for line in done.stdout.splitlines() if name or " Default=YES " in line]
+    return parse_partition(lines[0]) if lines else None
+
+
+def parse_partition(line: str) -> Partition:
+    """Return the partition in a line of scontrol.
+
+    Examples
+    --------
+    >>> parse_partition("PartitionName=short MaxTime=00:10:00 State=UP TotalNodes=4 MaxMemPerNode=UNLIMITED")
+    Partition(name='short', state='UP', most_seconds=600, most_memory_mib=None, n_node=4)
+    """
+    found = dict(word.partition("=")[::2] for word in line.split())
+    return Partition(
+        name=found["PartitionName"],
+        state=found.get("State", ""),
+        most_seconds=_limit(found.get("MaxTime", ""), seconds),
+        most_memory_mib=_limit(found.get("MaxMemPerNode", ""), int),
+        n_node=int(found.get("TotalNodes", 0)),
+    )
+
+
+def seconds(time_limit: str) -> int:
+    """Return the seconds of a time as SLURM writes it.
+
+    Examples
+    --------
+    >>> seconds("1-00:00:00"), seconds("10:00"), seconds("2-12")
+    (86400, 600, 216000)
+    """
+    days, dash, rest = time_limit.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    units = (3600, 60, 1) if dash else (60, 1) if len(parts) == 2 else (3600, 60, 1) if len(parts) == 3 else (60,)
+    return int(days or 0) * 86400 + sum(unit * part for unit, part in zip(units, parts, strict=False))
+
+
+def environment() -> dict[str, str]:
+    """Return this process's variables without those of a job it may itself run in, which would pass into its jobs."""
+    kept = {"SLURM_CONF"}
+    ours = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|PMI|PMIX)_")
+    return {name: value for name, value in os.environ.items() if name in kept or not ours.match(name)}
+
+
+def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, input=text, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"This machine has no {command[0]}: give the command on a login node of the cluster, "
+            "or take another profile."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"{command[0]} has not answered for {SECONDS:.0f} s: wait until it does.") from error
+
+
+def _limit(word: str, read: Callable[[str], int]) -> int | None:
+    return None if word in ("", "UNLIMITED", "INFINITE") else read(word)
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def _one_line(text: str) -> str:
+    lines = [line.removeprefix("sbatch: error: ").strip() for line in text.strip().splitlines()]
+    return "; ".join(line.rstrip(".") for line in lines if line) or "no message"
