@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 import cluster
@@ -32,13 +33,32 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+class StopConfig(Section):
+    """When the repetitions of a session, condition and size end; whichever precision is reached first."""
+
+    relative_sem: Annotated[float, Field(gt=0)] | None = None
+    """Standard error of the mean over repetitions, as a share of the mean; null: no such end."""
+    absolute_sem: Annotated[float, Field(gt=0)] | None = None
+    """The same in the units of the study's first variable; null: no such end."""
+    at_least: Annotated[int, Field(ge=2)] = 5
+    """Repetitions with a value before a standard error is believed."""
+
+    @model_validator(mode="after")
+    def _some_precision(self) -> Self:
+        if self.relative_sem is None and self.absolute_sem is None:
+            raise ValueError("expected relative_sem, absolute_sem or both, such as {relative_sem: 0.05}")
+        return self
+
+
 class SweepConfig(Section):
-    """How the grid is cut and how often a lost cell is tried."""
+    """How the grid is cut, how often a lost cell is tried, when repetitions end."""
 
     block: dict[str, Annotated[int, Field(ge=1)]] | None = None
     """Cells of a block along each axis; null: chosen from the grid."""
     deaths: Annotated[int, Field(ge=1)] = 3
     """Workers that may die in a cell before the cell is marked failed."""
+    stop: StopConfig | None = None
+    """When repetitions end before their number; null: all are computed."""
 
 
 class ClusterConfig(Section):
