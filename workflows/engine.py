@@ -16,7 +16,7 @@ import numpy as np
 from neq.errors import ChunkError, SweepError
 from workflows import config as run_config
 from workflows import layout, store
-from workflows.blocks import owners, reset, task
+from workflows.blocks import owners, reset, stopping, task
 from workflows.blocks.dispatch import Dispatch
 from workflows.grid import Grid
 from workflows.lease import Lease
@@ -115,7 +115,7 @@ def run_sweep(
     progress
         Called with the numbers of cells done, of all, and of failed ones.
     only
-        Compute no other cells than those True here (bool, grid of the store).
+        Compute no other cells than those True here (bool, grid of the store), all of them whatever the stop rule.
     run_id
         Kept with each cell; the lease's number by default.
 
@@ -134,9 +134,13 @@ def run_sweep(
     wanted = wanted_cells(opened, study)
     wanted &= True if only is None else only
     run_id = run_id or str(lease.epoch)
+    # before the sources are looked at: what counts again may be a cell of a source that could not be read
+    stopping.settle(opened, study, config.sweep.stop, lease)
     reset.settle_ingest(opened, wanted, lease, run_id)
     dispatch = Dispatch(opened, client, lease, config.sweep.deaths, run_id, progress)
-    computed = _rounds(opened, wanted, dispatch)
+    if config.sweep.stop is not None and only is None:
+        dispatch.stopping = stopping.Stopping(opened, study, config.sweep.stop, lease)
+    computed = _rounds(opened, wanted, dispatch, lambda: stopping.settle(opened, study, config.sweep.stop, lease))
     lease.check()
     store.consolidate(opened.path)
     return _result(opened.status()[wanted], computed, time.monotonic() - start)
@@ -147,11 +151,14 @@ def wanted_cells(opened: Store, study: Study) -> np.ndarray:
     return opened.grid.mask({axis.name: axis.labels for axis in study.axes()})
 
 
-def _rounds(opened: Store, wanted: np.ndarray, dispatch: Dispatch) -> int:
-    """Offer pending cells until the store has none; futures are never believed, only the store."""
+def _rounds(opened: Store, wanted: np.ndarray, dispatch: Dispatch, settle: Callable[[], np.ndarray]) -> int:
+    """Offer pending cells until the store has none; futures are never believed, only the store.
+
+    ``settle`` marks the cells that are not needed and returns the status.
+    """
     fruitless, last = 0, -1
     while True:
-        status = opened.status()
+        status = settle()
         pending = wanted & (status == layout.PENDING) & ~dispatch.damaged
         n_pending = int(pending.sum())
         dispatch.count(status[wanted])

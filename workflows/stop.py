@@ -165,7 +165,7 @@ def variable(study: Study) -> str:
     names = [output.name for output in study.outputs() if output.dtype in ("f8", "f4") and not output.dims]
     if REPETITION not in [axis.name for axis in study.axes()] or not names:
         raise ConfigError(
-            f"sweep.stop ends repetitions of a number, but the study {study.config.study} has no axis {REPETITION!r} or "
-            "no variable that is one: take sweep.stop out of the config."
+            f"sweep.stop ends repetitions of a number, but the study {study.config.study} has no axis {REPETITION!r}, "
+            "or no variable that is a number: take sweep.stop out of the config."
         )
     return names[0]

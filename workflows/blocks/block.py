@@ -72,6 +72,12 @@ class BlockValues:
             nothing = {output.name: np.empty((0,) * len(output.dims)) for output in self._big}
             self._unsaved[number] |= {n: empty for n, empty in nothing.items() if self._unsaved[number][n] is None}
 
+    def empty(self, numbers: Sequence[int], status: np.ndarray) -> None:
+        """Empty cells that have no value, and set the status of all cells of the block (u1, block)."""
+        for number in numbers:
+            self.put(number, {})
+        self.values[layout.STATUS][...] = status
+
     def flush(self, fence: Fence) -> None:
         """Write what has changed: big values, then the others, status last."""
         if not self._unsaved:

@@ -19,6 +19,7 @@ from workflows import layout
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
 from workflows.blocks.order import costliest_first as costliest_first
+from workflows.blocks.stopping import Everything
 from workflows.grid import REPETITION, SIZE, shown_label
 from workflows.lease import Lease
 from workflows.store import Store, problems
@@ -69,6 +70,8 @@ class Dispatch:
         self.client = client
         self.lease = lease
         self.blame = Blame(opened, deaths)
+        self.stopping = Everything(opened)
+        """Which cells are needed; the engine puts the rule of the config here."""
         self.run_id = run_id
         self.progress = progress
         self.problems: dict[str, str] = {}
@@ -94,7 +97,9 @@ class Dispatch:
         """Offer every block with a pending cell once, and again where its worker died (bool, grid)."""
         self.pending = pending
         self.blame.keep(pending)
-        waiting = deque((block, None) for block in costliest_first(self.store, pending))
+        self._watch()
+        first = self.stopping.begin(costliest_first(self.store, pending), pending, self._n_thread)
+        waiting: deque[tuple[str, tuple[int, ...] | None]] = deque((block, None) for block in first)
         try:
             while waiting or self._in_flight or self.blame.suspects:
                 self._watch()
@@ -113,7 +118,9 @@ class Dispatch:
             cells = self._innocent(block)
         condemned = self.blame.condemned(block)
         if cells == () and not condemned:
+            self.stopping.given.discard(block)
             return
+        self.stopping.given.add(block)
         offer = Offer(block, self.lease.token(), cells)
         with problems(self._folder):
             owners.grant(self._folder, block, offer.token)
@@ -125,7 +132,7 @@ class Dispatch:
 
     def _innocent(self, block: str) -> tuple[int, ...] | None:
         """Return the cells to compute now: None for all, else those that are wanted and have killed no worker."""
-        wanted = {int(number) for number in self.store.blocks.numbers(block, self.pending)}
+        wanted = {int(number) for number in self.store.blocks.numbers(block, self.stopping.offered)}
         cells = wanted - self.blame.suspects.get(block, set())
         n_cell = self.pending[self.store.blocks.region(block)].size
         return None if len(cells) == n_cell else tuple(sorted(cells))
@@ -163,11 +170,13 @@ class Dispatch:
         self._n_failed += counts["failed"]
         if state == "chunk":
             self.problems[offer.block] = result["message"]
-            self.damaged[self.store.blocks.region(offer.block)] = True
+            self.damaged[self.stopping.lose(offer.block)] = True
         if self.blame.settle(offer.block, offer.cells):
             with problems(self._folder):
                 owners.finish(self._folder, offer.block, self.lease.epoch)
-        return []
+        released = self.stopping.ended(offer.block, self._n_thread)
+        self.blame.keep(self.pending)
+        return [(block, None) for block in released]
 
     def _check_fruitless(self, what: str) -> None:
         self._fruitless += 1
@@ -209,7 +218,7 @@ class Dispatch:
         """Report progress, with the cells that workers have finished but not yet handed over."""
         folders = [owners.block_folder(self._folder, o.block) / o.token for o in self._in_flight.values()]
         running = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
-        done = min(self._n_cell, self._n_done + running)
+        done = min(self._n_cell, self._n_done + self.stopping.n_dropped + running)
         self.progress(done, self._n_cell, self._n_failed)
         now = time.time()
         begun, first = self._begun = self._begun or (now, done)
