@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .chunks import read_array
 from .errors import ChunkError, StoreError
 from .variables import QUALITY_FLAGS
 
@@ -58,11 +60,17 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     status = _load(raw, "status", store)  # before the values: a cell that is ok now has all its values already
     axes = status.dims
     wanted = _wanted(raw, header, variables, store)
-    dataset = raw[wanted].isel({axis: _order(raw[axis].values, str(axis)) for axis in axes})
+    orders = {axis: _order(raw[axis].values, str(axis)) for axis in axes}
+    dataset = raw[wanted].assign(status=status)
+    for name in wanted:
+        if dataset[name].dims == axes and name != "status":
+            dataset[name] = _load(raw, name, store)
+    # axes that are in order already are left alone: to index an array is to copy it
+    dataset = dataset.isel({axis: order for axis, order in orders.items() if order != sorted(order)})
     names = _decode_status(dataset["status"])
     for name in wanted:
         if dataset[name].dims == axes and name != "status":
-            dataset[name] = _mask(_load(dataset, name, store), names, name in ENGINE_VARIABLES)
+            dataset[name] = _mask(dataset[name], names, name in ENGINE_VARIABLES)
     dataset["status"] = names
     return _label(dataset, header, store)
 
@@ -100,6 +108,9 @@ def _wanted(raw: xr.Dataset, header: dict[str, Any], variables: Sequence[str] | 
 
 def _load(dataset: xr.Dataset, name: str, store: Path) -> xr.DataArray:
     """Read one variable whole."""
+    with contextlib.suppress(Exception):
+        if (values := read_array(store / name)) is not None and values.shape == dataset[name].shape:
+            return dataset[name].copy(data=values)
     try:
         return dataset[name].load()
     # a damaged chunk shows itself as whatever its codec raises
@@ -148,7 +159,8 @@ def _mask(array: xr.DataArray, status: xr.DataArray, engine: bool) -> xr.DataArr
 
 def _quality_text(quality: xr.DataArray) -> xr.DataArray:
     """Spell out the bits of the quality field."""
-    codes = np.arange(256)
+    # only what occurs is spelt out: every cell takes as much memory as the longest text
+    codes = np.arange(256) * (np.bincount(quality.values.ravel(), minlength=256) > 0)
     words = [", ".join(name for name, bit in QUALITY_FLAGS.items() if code & bit) for code in codes]
     text = np.array(words)[quality.values]
     return quality.copy(data=text).assign_attrs(long_name="reasons to doubt the value, spelt out")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from neq.chunks import read_array
 from neq.errors import ChunkError, StoreError
 from workflows import config as run_config
 from workflows import layout
@@ -123,6 +124,11 @@ class Store:
         neq.errors.ChunkError
             A chunk is damaged; the message names the variable and the block.
         """
+        if region is None and not self.outputs[name].dims:
+            # a damaged chunk is named below, by zarr
+            with contextlib.suppress(Exception):
+                if (values := read_array(self.path / name)) is not None and values.shape == self.shape:
+                    return values.astype(layout.numpy_dtype(self.outputs[name]), copy=False)
         selection = tuple(slice(0, n) for n in self.shape) if region is None else region
         try:
             return np.asarray(self.array(name)[selection])

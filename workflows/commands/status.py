@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workflows import engine, layout, lease
+from workflows import layout, lease
 from workflows.blocks import owners
 from workflows.grid import Grid, shown_label
 from workflows.progress import duration
@@ -86,9 +86,10 @@ def look(run_folder: Path) -> Snapshot:
         for place in running(opened, run_folder):
             if states[place] == STATES.index("pending"):
                 states[place] = STATES.index(RUNNING)
-    wanted = engine.wanted_cells(opened, opened.study)
+    now = Grid(opened.study.axes())
+    wanted = opened.grid.mask({axis.name: axis.labels for axis in now.axes})
     states[~wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened))
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened.grid, now))
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
@@ -170,11 +171,10 @@ def _driver(snapshot: Snapshot) -> list[str]:
     return lines
 
 
-def _left_out(opened: Store) -> dict[str, list[str]]:
-    now = Grid(opened.study.axes())
+def _left_out(kept: Grid, now: Grid) -> dict[str, list[str]]:
     found = {
         axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
-        for axis in opened.grid.axes
+        for axis in kept.axes
     }
     return {name: labels for name, labels in found.items() if labels}
 
