@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import math
 import os
 import signal
 import stat
@@ -13,6 +14,8 @@ import tempfile
 import threading
 from pathlib import Path
 from typing import Any
+
+from . import leaving
 
 _held: list[int] = []
 """Open lock files of this process, never closed: a lock lives as long as its descriptor."""
@@ -31,6 +34,8 @@ def dask_setup(worker: Any) -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = str(folder)
+    if leaving.leave_at() < math.inf:
+        worker.loop.add_callback(leaving.leave, worker)
 
 
 def cache_root() -> Path:

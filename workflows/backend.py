@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neq.errors import SweepError
@@ -15,10 +16,24 @@ from workflows.config import ClusterConfig
 if TYPE_CHECKING:
     import distributed
 
+LOCAL = "local"
+"""Profile of this machine."""
+
 
 @contextlib.contextmanager
-def start(config: ClusterConfig) -> Iterator[distributed.Client]:
-    """Run the cluster that a config names for the length of a ``with`` block.
+def start(
+    config: ClusterConfig, log_folder: Path | None = None, tell: Callable[[str], Any] = lambda text: None
+) -> Iterator[distributed.Client]:
+    """Run the cluster that a config names for the length of a ``with`` block, from its first worker on.
+
+    Parameters
+    ----------
+    config
+        Its profile, and what is to be other than there.
+    log_folder
+        For the logs of jobs; None: the folder ``jobs`` here.
+    tell
+        Called with how the jobs stand while none has started.
 
     Yields
     ------
@@ -30,21 +45,49 @@ def start(config: ClusterConfig) -> Iterator[distributed.Client]:
     neq.errors.SweepError
         It does not start.
     """
-    from cluster import local
-
     stack = contextlib.ExitStack()
     try:
         with undisturbed():
-            client = _entered(stack, local.start(config.workers, config.memory))
+            client = _entered(stack, _cluster(config, log_folder or Path("jobs"), tell))
+        # a queue may be long: this can be interrupted
+        _wait(client, tell)
         yield client
     finally:
         with undisturbed():
             stack.close()
 
 
+def _cluster(
+    config: ClusterConfig, log_folder: Path, tell: Callable[[str], Any]
+) -> AbstractContextManager[distributed.Client]:
+    if config.profile == LOCAL:
+        from cluster import local
+
+        return local.start(config.workers, config.memory)
+    from cluster import batch, profile
+
+    return batch.start(profile.load(config.profile), config.workers, config.memory, log_folder, tell)
+
+
+def _wait(client: distributed.Client, tell: Callable[[str], Any]) -> None:
+    """Wait for the first worker of a cluster whose workers come through a queue."""
+    if not hasattr(client, "wait_for_first"):
+        return
+    from cluster.errors import ClusterError
+
+    try:
+        client.wait_for_first(tell)
+    except ClusterError as error:
+        raise SweepError(str(error)) from error
+
+
 def _entered(stack: contextlib.ExitStack, cluster: AbstractContextManager[distributed.Client]) -> distributed.Client:
+    from cluster.errors import ClusterError
+
     try:
         return stack.enter_context(cluster)
+    except ClusterError as error:
+        raise SweepError(str(error)) from error
     except (RuntimeError, OSError, TimeoutError) as error:
         raise SweepError(
             f"The cluster does not start ({' '.join(str(error).split())}): "

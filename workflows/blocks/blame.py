@@ -10,6 +10,9 @@ from workflows import layout
 from workflows.blocks import owners
 from workflows.store import Store
 
+MOST_LOSSES = 8
+"""Times that a cell may be lost for no fault of its own, as far as one can know; more are taken for deaths."""
+
 
 class Blame:
     """The cells in which workers died, kept on disk beside their blocks.
@@ -43,8 +46,12 @@ class Blame:
             if len(reasons) >= self.limit
         }
 
-    def death(self, block: str, token: str, reason: str = "it was killed from outside or ran out of memory") -> None:
-        """Note that the worker of a block died: the last cell begun is blamed, if it did not end after all."""
+    def death(self, block: str, token: str, reason: str, guilty: bool = True) -> None:
+        """Note that the worker of a block died: the last cell begun is blamed, if it did not end after all.
+
+        Where the work is not to blame (``guilty`` False), nothing follows, unless the same cell has been lost so
+        again and again, as one is that needs longer than jobs may take.
+        """
         marks = owners.read_marks(owners.block_folder(self._folder, block) / token)
         if not marks:
             return
@@ -53,6 +60,8 @@ class Blame:
             s.start + i for s, i in zip(self.store.blocks.region(block), self.store.blocks.local(number), strict=True)
         )
         if self.store.read(layout.STATUS, tuple(slice(i, i + 1) for i in place)).item() != layout.PENDING:
+            return
+        if not guilty and owners.add_loss(self._folder, block, number, reason) <= MOST_LOSSES:
             return
         owners.add_death(self._folder, block, number, reason)
         reasons = self._deaths.setdefault(block, {}).setdefault(number, [])

@@ -7,7 +7,7 @@ import queue
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from neq.errors import LeaseLostError, StoreError, SweepError
 from workflows import layout
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
+from workflows.blocks.crew import Crew
 from workflows.blocks.order import costliest_first as costliest_first
 from workflows.blocks.stopping import Everything
 from workflows.grid import REPETITION, SIZE, shown_label
@@ -84,7 +85,9 @@ class Dispatch:
         self._fruitless = 0
         self._n_done = self._n_failed = self._n_cell = 0
         self._begun: tuple[float, int] | None = None
-        self._n_thread, self._watched, self._seen_worker = 0, 0.0, time.monotonic()
+        self._crew: Crew[Offer] = Crew(client)
+        self._longest = 0.0
+        self._watched, self._seen_worker = 0.0, time.monotonic()
 
     def count(self, status: np.ndarray) -> None:
         """Take the truth about progress from the store (status of the wanted cells)."""
@@ -98,14 +101,16 @@ class Dispatch:
         self.pending = pending
         self.blame.keep(pending)
         self._watch()
-        first = self.stopping.begin(costliest_first(self.store, pending), pending, self._n_thread)
+        first = self.stopping.begin(costliest_first(self.store, pending), pending, self._crew.n_thread)
         waiting: deque[tuple[str, tuple[int, ...] | None]] = deque((block, None) for block in first)
         try:
-            while waiting or self._in_flight or self.blame.suspects:
+            while waiting or self._in_flight or self._crew.in_doubt or self.blame.suspects:
                 self._watch()
-                while waiting and len(self._in_flight) < min(max(1, self._n_thread), MOST_IN_FLIGHT):
+                waiting.extend(self._lost())
+                while waiting and len(self._in_flight) < min(max(1, self._crew.n_thread), MOST_IN_FLIGHT):
                     self._offer(*waiting.popleft())
-                if not waiting and not self._in_flight:
+                self._crew.need(max(len(waiting) + len(self._in_flight), self._n_cell - self._n_done), self._longest)
+                if not (waiting or self._in_flight or self._crew.in_doubt) and self._crew.has_memory():
                     waiting.extend(self.blame.next_suspects())
                     continue
                 waiting.extend(self._next_event())
@@ -148,13 +153,20 @@ class Dispatch:
             return []
         error = future.exception() if future.status == "error" else None
         if isinstance(error, distributed.KilledWorker):
-            self._check_fruitless(f"the workers die before they finish anything (last: {error})")
-            with problems(self._folder):
-                self.blame.death(offer.block, offer.token)
-            return [(offer.block, None)]
+            self._crew.lost(offer, error)
+            return []
         if future.status != "finished":
             raise SweepError(_outside(future, error))
         return self._ended(offer, future.result())
+
+    def _lost(self) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+        """Blame what was lost with workers, and yield what has to be offered again."""
+        for loss in self._crew.losses():
+            if loss.guilty:
+                self._check_fruitless(f"the workers die before they finish anything (last: {loss.reason})")
+            with problems(self._folder):
+                self.blame.death(loss.what.block, loss.what.token, loss.reason, loss.guilty)
+            yield loss.what.block, None
 
     def _ended(self, offer: Offer, result: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...] | None]]:
         state = result["state"]
@@ -168,19 +180,23 @@ class Dispatch:
         self.n_computed += sum(counts.values())
         self._n_done += sum(counts.values())
         self._n_failed += counts["failed"]
+        self._longest = max(self._longest, result.get("longest", 0.0))
+        if state == "left":
+            return [(offer.block, offer.cells)]
         if state == "chunk":
             self.problems[offer.block] = result["message"]
             self.damaged[self.stopping.lose(offer.block)] = True
         if self.blame.settle(offer.block, offer.cells):
             with problems(self._folder):
                 owners.finish(self._folder, offer.block, self.lease.epoch)
-        released = self.stopping.ended(offer.block, self._n_thread)
+        released = self.stopping.ended(offer.block, self._crew.n_thread)
         self.blame.keep(self.pending)
         return [(block, None) for block in released]
 
     def _check_fruitless(self, what: str) -> None:
         self._fruitless += 1
-        if self._fruitless > FRUITLESS_OFFERS:
+        # a batch system may end many jobs at once, and each leaves a block behind
+        if self._fruitless > max(FRUITLESS_OFFERS, 2 * self._crew.n_thread):
             raise SweepError(f"The sweep stops: {what}. Look into the workers' logs, then give the same command again.")
 
     def _withdraw(self) -> None:
@@ -202,11 +218,9 @@ class Dispatch:
             return
         self._watched = now
         self.lease.check()
-        try:
-            self._n_thread = sum(self.client.nthreads().values())
-        except (OSError, TimeoutError) as error:
-            raise SweepError(f"The Dask scheduler does not answer ({error}): give the same command again.") from error
-        self._seen_worker = now if self._n_thread else self._seen_worker
+        self._crew.look()
+        if self._crew.n_thread or self._crew.coming:
+            self._seen_worker = now
         if now - self._seen_worker > NO_WORKER_SECONDS:
             raise SweepError(
                 f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
@@ -227,7 +241,8 @@ class Dispatch:
                 "n_cell": self._n_cell,
                 "n_done": done,
                 "n_failed": self._n_failed,
-                "n_worker": self._n_thread,
+                "n_worker": self._crew.n_thread,
+                "jobs": self._crew.note,
                 "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
                 "dashboard": self.client.dashboard_link,
                 "rate": (done - first) / max(now - begun, 1e-9),

@@ -2,7 +2,8 @@
 
 ``owners/<block>/<epoch>-<offer>/`` is the token folder of the block's present owner. A task's bytes go into the token
 folder and are renamed from there onto the chunk, so that once the folder is renamed away nothing of that task can
-reach the store. Beside it lie ``started`` (token and number of every cell begun under earlier tokens) and ``deaths``.
+reach the store. Beside it lie ``started`` (token and number of every cell begun under earlier tokens), ``deaths``, and
+``losses``, for which nothing in the block is to blame.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from neq.errors import LeaseLostError, StoreError
 
-FOLDER, STARTED, DEATHS = "owners", "started", "deaths"
+FOLDER, STARTED, DEATHS, LOSSES = "owners", "started", "deaths", "losses"
 GONE = ".gone-"
 MARK_BYTES = 8
 """A mark is the number of a cell in seven digits and a line end."""
@@ -48,7 +49,7 @@ def revoke(run_folder: Path, block: str, epoch: int, spare: str = "") -> None:
     """Take a block from all its owners, keeping their marks; returns when none of them can write any more."""
     folder = block_folder(run_folder, block)
     for name in _list(folder):
-        if name in (STARTED, DEATHS, spare):
+        if name in (STARTED, DEATHS, LOSSES, spare):
             continue
         token = name.removeprefix(GONE)
         if _epoch(token) > epoch:
@@ -102,19 +103,19 @@ def earlier_starts(run_folder: Path, block: str) -> dict[int, int]:
 
 def add_death(run_folder: Path, block: str, number: int, reason: str) -> None:
     """Note that a worker died in a cell."""
-    folder = block_folder(run_folder, block)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / DEATHS).open("a") as file:
-        file.write(json.dumps([number, reason]) + "\n")
+    _add_reason(block_folder(run_folder, block) / DEATHS, number, reason)
+
+
+def add_loss(run_folder: Path, block: str, number: int, reason: str) -> int:
+    """Note that a cell was lost with its worker, which it did not kill; return how often that has happened."""
+    path = block_folder(run_folder, block) / LOSSES
+    _add_reason(path, number, reason)
+    return len(_reasons(path)[number])
 
 
 def deaths(run_folder: Path, block: str) -> dict[int, list[str]]:
     """Return the reasons of the deaths in each cell of a block."""
-    reasons: dict[int, list[str]] = defaultdict(list)
-    for line in _lines(block_folder(run_folder, block) / DEATHS):
-        number, reason = json.loads(line)
-        reasons[number].append(reason)
-    return dict(reasons)
+    return _reasons(block_folder(run_folder, block) / DEATHS)
 
 
 def all_deaths(run_folder: Path) -> dict[str, dict[int, list[str]]]:
@@ -122,6 +123,20 @@ def all_deaths(run_folder: Path) -> dict[str, dict[int, list[str]]]:
     blocks = _list(run_folder / FOLDER)
     found = {block: deaths(run_folder, block) for block in blocks}
     return {block: reasons for block, reasons in found.items() if reasons}
+
+
+def _add_reason(path: Path, number: int, reason: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps([number, reason]) + "\n")
+
+
+def _reasons(path: Path) -> dict[int, list[str]]:
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for line in _lines(path):
+        number, reason = json.loads(line)
+        reasons[number].append(reason)
+    return dict(reasons)
 
 
 def _keep_marks(folder: Path, token: str, numbers: list[int]) -> None:

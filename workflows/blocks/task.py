@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cluster import leaving
 from neq.errors import ChunkError, StoreError
 from workflows import config, layout, studies
 from workflows.blocks import cells as cell_work
@@ -48,15 +49,17 @@ def run_block(
     Returns
     -------
     dict
-        ``state`` (``done``, ``fenced``, ``claimed``, ``disk``, ``chunk``), ``message``, ``seconds`` spent in
-        cells, and how many cells ended in each status.
+        ``state`` (``done``, ``left``, ``fenced``, ``claimed``, ``disk``, ``chunk``), ``message``, ``seconds`` spent
+        in cells, ``longest`` of them, and how many cells ended in each status. ``left`` is a task whose worker has
+        to go before all cells are done.
     """
     folder = Path(run_folder)
     work = _Work(folder, block, Fence(owners.block_folder(folder, block) / token), run_id)
     state, message = "done", ""
     try:
         work.fence.claim()
-        work.run(dict(condemned or {}), cells)
+        if work.run(dict(condemned or {}), cells):
+            state = "left"
     except FencedError:
         state = "fenced"
     except ClaimedError:
@@ -68,7 +71,8 @@ def run_block(
     except OSError as error:
         state, message = "disk", write_problem(folder / STORE_NAME, error)
     counts = {layout.STATUS_NAMES[status]: n for status, n in work.counts.items()}
-    return {"block": block, "state": state, "message": message, "seconds": work.seconds, **counts}
+    cost = {"seconds": work.seconds, "longest": work.longest}
+    return {"block": block, "state": state, "message": message, **cost, **counts}
 
 
 class _Work:
@@ -79,10 +83,11 @@ class _Work:
         self.block = block
         self.fence = fence
         self.run_id = run_id
-        self.seconds = 0.0
+        self.seconds = self.longest = 0.0
         self.counts: Counter[int] = Counter()
 
-    def run(self, condemned: Mapping[int, str], cells: Sequence[int] | None) -> None:
+    def run(self, condemned: Mapping[int, str], cells: Sequence[int] | None) -> bool:
+        """Compute the cells; return whether some are left because this worker has to go."""
         store, encoder = opened(self.run_folder / STORE_NAME)
         study = store.study
         values = BlockValues(store, self.block, encoder)
@@ -95,6 +100,8 @@ class _Work:
                     if number in condemned:
                         record = cell_work.failure(WORKER_LOST, condemned[number])
                     elif wanted is None or number in wanted:
+                        if leaving.time_is_up():
+                            return True
                         record = self._compute(store, study, values, number)
                         record["attempts"] = min(255, 1 + earlier.get(number, 0))
                     else:
@@ -107,6 +114,7 @@ class _Work:
             finally:
                 # also when the process is asked to end: what is finished is kept
                 values.flush(self.fence)
+        return False
 
     def _compute(self, store: Store, study: Study, values: BlockValues, number: int) -> dict[str, Any]:
         self.fence.mark(number)
@@ -117,6 +125,7 @@ class _Work:
         )
         cost = meter.read()
         self.seconds += cost["seconds"]
+        self.longest = max(self.longest, cost["seconds"])
         return {**record, **cost}
 
 

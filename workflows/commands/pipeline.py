@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,12 @@ def _compute(
     folder = config.run_folder
     run = provenance.new_id()
     facts = {**provenance.describe(), "study": config.study, "study_version": study.version, "epoch": lease.epoch}
-    with backend.start(config.cluster) as client:
+
+    def told(note: str) -> None:
+        say(console, note)
+        lease.progress({"stage": "queue", "jobs": note})
+
+    with backend.start(config.cluster, folder / "jobs", told) as client:
         facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
         say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
         warm_up.share(client, study, lambda text: say(console, text))
@@ -150,6 +155,12 @@ def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path
             lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": client.dashboard_link})
 
         prepared = engine.ingest(folder, study, client, progress=progress)
+    accept(prepared, study, folder, console)
+    return prepared
+
+
+def accept(prepared: Sequence[Prepared], study: Study, folder: Path, console: Console) -> None:
+    """Tell which sources could not be prepared, and raise where the sweep cannot begin without them."""
     broken = [one for one in prepared if one.error_type]
     if len(broken) == len(prepared) and not (folder / STORE_NAME).exists():
         first = broken[0]
@@ -161,7 +172,6 @@ def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path
     # a source that is gone by now still counts for what was read of it
     earlier = Store.open(folder / STORE_NAME).prepared if (folder / STORE_NAME).exists() else []
     study.check_prepared([*earlier, *prepared])
-    return prepared
 
 
 def _machines(client: distributed.Client) -> list[dict[str, Any]]:

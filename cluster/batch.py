@@ -1,0 +1,190 @@
+"""A Dask cluster whose workers are jobs of a batch system."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed
+
+from . import autopsy, leaving, slurm
+from .ends import End, Kind
+from .errors import ClusterError
+from .local import _silence
+from .profile import Profile
+from .script import job_script, make_cluster
+from .settings import SETTINGS
+from .watchdog import Watchdog, run_of
+
+STAGGER = 0.1
+"""Workers leave within this part of their lifetime, not all at once."""
+PATIENCE_SECONDS = 90.0
+"""A lost worker whose end is not known after so long is taken to have been cut off."""
+NANNY_SECONDS = 4.0
+"""A job that runs so long after its worker was lost has lost the worker process only."""
+NAMES = "names.jsonl"
+"""File in the log folder with the job names of all drivers: what a killed one left in the queue is found by them."""
+_LIFETIME = re.compile(r" --lifetime \S+ --lifetime-stagger \S+")
+
+
+class BatchClient(distributed.Client):
+    """A client that knows its jobs."""
+
+    watchdog: Watchdog | None = None
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """Take the watchdog over, and with it the questions about lost workers."""
+        self.watchdog = watchdog
+        self._kills: dict[tuple[int, int], int] = {}
+
+    def wait_for_first(self, tell: Callable[[str], Any] = lambda note: None) -> None:
+        """Return when a worker is there; ``tell`` hears how the jobs stand whenever that changes.
+
+        Raises
+        ------
+        ClusterError
+            No worker will come.
+        """
+        watchdog, said = self.watchdog, ""
+        while watchdog is not None and not self.nthreads():
+            if watchdog.problem:
+                raise ClusterError(watchdog.problem)
+            if watchdog.note != said:
+                said = watchdog.note
+                tell(said)
+            time.sleep(0.5)
+
+    def end_of(self, worker: str, address: str, died: float) -> End | None:
+        """Return how a lost worker ended; None while that is not known.
+
+        Parameters
+        ----------
+        worker, address
+            Its name and address.
+        died
+            When it was lost (monotonic clock, s).
+        """
+        waited = time.monotonic() - died
+        if autopsy.memory_limit_met(self, address):
+            return End(Kind.MEMORY, f"OUT_OF_MEMORY: it took more than its memory (worker {worker})")
+        run = run_of(worker)
+        if self.watchdog is None or run is None:
+            return End(Kind.CRASH, "it was killed from outside or ran out of memory")
+        end = self.watchdog.end_of(worker, died + NANNY_SECONDS)
+        if end is None and waited > NANNY_SECONDS and self.watchdog.runs(worker):
+            said = autopsy.ask_nanny(self, worker, self._kills.get(run, 0))
+            if said is not None:
+                end, self._kills[run] = said
+        if end is None and waited > PATIENCE_SECONDS:
+            end = End(Kind.OUTSIDE, f"UNREACHABLE: its job goes on without it (worker {worker})")
+        return end
+
+
+@contextlib.contextmanager
+def start(
+    profile: Profile,
+    workers: int | None = None,
+    memory: str | None = None,
+    log_folder: Path | str = "jobs",
+    tell: Callable[[str], Any] = lambda text: None,
+) -> Iterator[BatchClient]:
+    """Run a scheduler here and workers in jobs for the length of a ``with`` block; the jobs end with it.
+
+    Does not wait for a worker: see :meth:`BatchClient.wait_for_first`.
+
+    Parameters
+    ----------
+    profile
+        The batch system and what a job asks of it.
+    workers, memory
+        Instead of those of the profile.
+    log_folder
+        For the jobs' output and ``events.log``, the watchdog's record; seen by the nodes.
+    tell
+        Called with a line about jobs that an earlier driver left.
+
+    Yields
+    ------
+    BatchClient
+        Its ``.watchdog`` is None where the batch system is not SLURM: there dask-jobqueue keeps up the jobs.
+
+    Raises
+    ------
+    ClusterError
+        The batch system refuses the job, or is not there.
+    """
+    if memory is not None:
+        profile = profile.model_copy(update={"memory": memory})
+    logs = Path(log_folder).absolute()
+    logs.mkdir(parents=True, exist_ok=True)
+    if profile.scheduler == "slurm" and not slurm.available():
+        raise ClusterError(
+            "This machine has no sbatch: give the command on a login node of the cluster, or take --cluster local."
+        )
+    with dask.config.set(SETTINGS), _silence(), contextlib.ExitStack() as stack:
+        cluster = make_cluster(profile, logs)
+        stack.callback(cluster.close)
+        client = stack.enter_context(BatchClient(cluster))
+        if profile.scheduler == "slurm":
+            watchdog = _watchdog(profile, cluster.scheduler_address, client, logs, workers or profile.workers)
+            _cancel_left(logs, tell)
+            _note_name(logs, watchdog.name)
+            stack.callback(watchdog.close)
+            client.watch(watchdog)
+            watchdog.start()
+        else:
+            jobs = -(-(workers or profile.workers) // profile.processes)
+            cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+        yield client
+
+
+def _watchdog(profile: Profile, address: str, client: BatchClient, logs: Path, n_worker: int) -> Watchdog:
+    return Watchdog(
+        system=slurm,
+        profile=profile,
+        name=f"neq-{uuid.uuid4().hex[:8]}",
+        script=partial(_script, profile, address, logs),
+        workers=lambda: client.run_on_scheduler(autopsy.worker_names),
+        dismiss=lambda prefixes: client.run_on_scheduler(autopsy.dismiss, prefixes=prefixes),
+        log_folder=logs,
+        n_worker=n_worker,
+    )
+
+
+def _script(profile: Profile, address: str, logs: Path, factor: float, margin: float | None) -> str:
+    """Return the script of a job whose workers leave by themselves, instead of being cut by Dask's lifetime."""
+    lifetime = profile.lifetime_seconds(margin)
+    sized = profile.model_copy(
+        update={
+            "memory": f"{round(profile.memory_bytes * factor)}B",
+            "prologue": (leaving.export(lifetime, STAGGER * lifetime), *profile.prologue),
+        }
+    )
+    return _LIFETIME.sub("", job_script(sized, address, logs, margin))
+
+
+def _cancel_left(logs: Path, tell: Callable[[str], Any]) -> None:
+    """Cancel the jobs of earlier drivers with this log folder, which nobody can use any more."""
+    try:
+        names = [json.loads(line)["name"] for line in (logs / NAMES).read_text().splitlines()]
+    except (OSError, ValueError, KeyError):
+        return
+    for name in names[-20:]:
+        left = [job.id for job in slurm.jobs(name=name).values() if not job.ended]
+        if left:
+            tell(f"{len(left)} jobs of an earlier driver cancelled")
+            slurm.cancel(name=name)
+    (logs / NAMES).unlink(missing_ok=True)
+
+
+def _note_name(logs: Path, name: str) -> None:
+    with (logs / NAMES).open("a") as file:
+        file.write(json.dumps({"name": name}) + "\n")

@@ -1,0 +1,126 @@
+"""The workers as the driver sees them: how many, what became of lost ones, and whether more will come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from neq.errors import SweepError
+
+if TYPE_CHECKING:
+    import distributed
+
+UNKNOWN = "it was killed from outside or ran out of memory"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Loss(Generic[T]):
+    """What was lost with a worker, and why.
+
+    Parameters
+    ----------
+    what
+        What the worker had in hand.
+    guilty
+        Whether that may have killed the worker; not so where the batch system ended its job.
+    """
+
+    what: T
+    reason: str
+    guilty: bool
+
+
+@dataclass(frozen=True)
+class _Open(Generic[T]):
+    """A loss whose cause is not known yet."""
+
+    what: T
+    worker: str
+    address: str
+    died: float
+
+
+class Crew(Generic[T]):
+    """The workers of one client.
+
+    Those that are jobs of a batch system have a watchdog: it is told what is needed, and asked why workers were lost.
+    Of other workers nothing is known but that they died.
+    """
+
+    def __init__(self, client: distributed.Client) -> None:
+        self.client = client
+        self.n_thread = 0
+        self._watchdog: Any = getattr(client, "watchdog", None)
+        self._open: list[_Open[T]] = []
+        self._short_of_memory = False
+
+    def look(self) -> None:
+        """Count the workers.
+
+        Raises
+        ------
+        neq.errors.SweepError
+            The scheduler does not answer, or no worker is left and none will come.
+        """
+        try:
+            self.n_thread = sum(self.client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise SweepError(f"The Dask scheduler does not answer ({error}): give the same command again.") from error
+        if not self.n_thread and self._watchdog is not None and self._watchdog.problem:
+            raise SweepError(f"{self._watchdog.problem} Then give the same command again.")
+
+    @property
+    def coming(self) -> bool:
+        """Whether jobs wait or start that will bring workers."""
+        return self._watchdog is not None and not self._watchdog.problem
+
+    @property
+    def note(self) -> str:
+        """How the jobs stand, in words; empty where there are none."""
+        return self._watchdog.note if self._watchdog is not None else ""
+
+    def need(self, n_block: int, longest: float) -> None:
+        """Say how many blocks are left, and the time (s) of the longest cell so far."""
+        if self._watchdog is not None:
+            self._watchdog.need(n_block)
+            self._watchdog.cell_seconds(longest)
+
+    def lost(self, what: T, error: distributed.KilledWorker) -> None:
+        """Note that the worker died that had this in hand."""
+        worker = error.last_worker
+        self._open.append(_Open(what, str(worker.name), worker.address, time.monotonic()))
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the cause of a loss is still to be found."""
+        return bool(self._open)
+
+    def losses(self) -> Iterator[Loss[T]]:
+        """Yield the losses whose cause is known by now."""
+        for one in list(self._open):
+            loss = self._explain(one)
+            if loss is not None:
+                self._open.remove(one)
+                yield loss
+
+    def has_memory(self) -> bool:
+        """Whether all workers have the memory that is wanted after workers ran out of it; asks for it first."""
+        if self._watchdog is None:
+            return True
+        if self._short_of_memory:
+            self._short_of_memory = False
+            self._watchdog.raise_memory()
+        return bool(self._watchdog.has_memory())
+
+    def _explain(self, one: _Open[T]) -> Loss[T] | None:
+        if self._watchdog is None:
+            return Loss(one.what, UNKNOWN, guilty=True)
+        end = self.client.end_of(one.worker, one.address, one.died)
+        if end is None:
+            return None
+        self._short_of_memory |= end.kind == "memory"
+        return Loss(one.what, end.text, guilty=end.kind in ("memory", "crash"))
