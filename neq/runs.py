@@ -31,7 +31,7 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     Parameters
     ----------
     path
-        The run folder, or the ``sweep.zarr`` in it.
+        The run folder, the ``sweep.zarr`` in it, or a frozen copy of it, zipped or not.
     variables
         Names of the variables wanted; all by default.
 
@@ -56,7 +56,7 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     """
     store = _find_store(Path(path))
     raw = _open_store(store)
-    header = dict(raw.attrs.get("neq", {}))
+    header = {**raw.attrs.get("neq", {}), "run": raw.attrs.get("frozen", {}).get("run", store.resolve().parent.name)}
     status = _load(raw, "status", store)  # before the values: a cell that is ok now has all its values already
     axes = status.dims
     wanted = _wanted(raw, header, variables, store)
@@ -72,11 +72,13 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
         if dataset[name].dims == axes and name != "status":
             dataset[name] = _mask(dataset[name], names, name in ENGINE_VARIABLES)
     dataset["status"] = names
-    return _label(dataset, header, store)
+    return _label(dataset, header)
 
 
 def _find_store(path: Path) -> Path:
     """Return the store at or in ``path``."""
+    if path.suffix == ".zip" and path.is_file():
+        return path
     for candidate in (path, path / STORE_NAME):
         if (candidate / "zarr.json").is_file() and (candidate / "status").is_dir():
             return candidate
@@ -89,8 +91,9 @@ def _find_store(path: Path) -> Path:
 
 def _open_store(store: Path) -> xr.Dataset:
     """Open without consolidated metadata, which is stale while a run grows."""
+    place = f"zip::{store}" if store.suffix == ".zip" else store
     try:
-        return xr.open_zarr(store, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False)
+        return xr.open_zarr(place, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False)
     except Exception as error:
         raise StoreError(
             f"{store} cannot be read ({type(error).__name__}: {error}); `neq doctor` says what is wrong"
@@ -166,7 +169,7 @@ def _quality_text(quality: xr.DataArray) -> xr.DataArray:
     return quality.copy(data=text).assign_attrs(long_name="reasons to doubt the value, spelt out")
 
 
-def _label(dataset: xr.Dataset, header: dict[str, Any], store: Path) -> xr.Dataset:
+def _label(dataset: xr.Dataset, header: dict[str, Any]) -> xr.Dataset:
     """Add the readable coordinates and the attributes that say what this run is."""
     text = [axis for axis in dataset["status"].dims if dataset[axis].dtype.kind in "TO"]
     plain = {axis: (axis, np.array(dataset[axis].values.tolist(), dtype=str), dataset[axis].attrs) for axis in text}
@@ -177,7 +180,7 @@ def _label(dataset: xr.Dataset, header: dict[str, Any], store: Path) -> xr.Datas
         words = ["all" if label == 0 else str(label) for label in dataset["size"].values.tolist()]
         dataset = dataset.assign_coords(size_label=("size", np.array(words, dtype=str)))
     dataset.attrs = {
-        "run": store.resolve().parent.name,
+        "run": str(header["run"]),
         "study": str(header.get("study", "")),
         "study_version": header.get("study_version", ""),
         "settings_hash": str(header.get("settings_hash", "")),

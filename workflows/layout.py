@@ -19,6 +19,8 @@ FORMAT = 1
 PENDING, OK, FAILED, IMPOSSIBLE, NOT_NEEDED = range(5)
 STATUS_NAMES = ("pending", "ok", "failed", "impossible", "not_needed")
 STATUS = "status"
+FROZEN = "frozen"
+"""Attribute of a store that is a copy for sharing."""
 
 ENGINE_OUTPUTS = (
     Output("quality", "u1", long_name="reasons to doubt the value"),

@@ -77,6 +77,8 @@ class Store:
             raise StoreError(f"The store {path} cannot be opened ({error}); `neq doctor` says more.") from error
         if found != layout.FORMAT:
             raise StoreError(f"{path} has store format {found}, this version of neq reads {layout.FORMAT}: start anew.")
+        if mode != "r" and layout.FROZEN in group.attrs:
+            raise StoreError(f"{path} is a frozen copy, made to be read: work on the run that it was made of.")
         return cls(path, group)
 
     @property
@@ -90,6 +92,11 @@ class Store:
     def study(self) -> Study:
         """The study, rebuilt from the config kept in the store."""
         return self.study_class(run_config.rebuild(self.attrs["config"]))
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """Which cells the config kept in the store names (bool, grid)."""
+        return self.grid.mask({axis.name: axis.labels for axis in Grid(self.study.axes()).axes})
 
     def array(self, name: str) -> zarr.Array:
         """Return the zarr array of one variable, opened once."""
@@ -124,12 +131,13 @@ class Store:
         neq.errors.ChunkError
             A chunk is damaged; the message names the variable and the block.
         """
-        if region is None and not self.outputs[name].dims:
+        whole = tuple(slice(0, n) for n in self.shape)
+        if region in (None, whole) and not self.outputs[name].dims:
             # a damaged chunk is named below, by zarr
             with contextlib.suppress(Exception):
                 if (values := read_array(self.path / name)) is not None and values.shape == self.shape:
                     return values.astype(layout.numpy_dtype(self.outputs[name]), copy=False)
-        selection = tuple(slice(0, n) for n in self.shape) if region is None else region
+        selection = whole if region is None else region
         try:
             return np.asarray(self.array(name)[selection])
         # a damaged chunk shows itself as whatever its codec raises

@@ -13,7 +13,7 @@ from neq.errors import StoreError
 from workflows import layout
 from workflows.blocks.block import chunk_files
 from workflows.grid import SIZE, Index, Region, block_index, shown_label
-from workflows.store import Store
+from workflows.store import Store, damaged
 from workflows.studies.base import Output
 
 
@@ -68,6 +68,30 @@ def big(opened: Store, block: str) -> dict[Index, dict[str, str]]:
         if reasons:
             found[index] = reasons
     return found
+
+
+def refuse_missing(opened: Store, status: np.ndarray) -> None:
+    """Raise where a finished cell has no chunk, which zarr would read as a cell without a value.
+
+    Only names are looked at, so that it takes little time beside reading the store.
+
+    Parameters
+    ----------
+    status
+        Status of every cell (grid).
+
+    Raises
+    ------
+    neq.errors.ChunkError
+        A chunk is missing; the message names the variable and the block.
+    """
+    begun = opened.blocks.holding(status != layout.PENDING)
+    ok = [".".join(map(str, index)) for index in np.argwhere(status == layout.OK).tolist()]
+    for name, output in opened.outputs.items():
+        there = {path.name for path in (opened.path / name).iterdir()}
+        for numbers in ok if output.own_chunk else begun:
+            if any(path.name not in there for path in chunk_files(opened, output, block_index(numbers))):
+                raise damaged(opened.path, name, numbers, "its file is missing")
 
 
 def expression(opened: Store, block: str) -> str:

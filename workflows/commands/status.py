@@ -86,10 +86,8 @@ def look(run_folder: Path) -> Snapshot:
         for place in running(opened, run_folder):
             if states[place] == STATES.index("pending"):
                 states[place] = STATES.index(RUNNING)
-    now = Grid(opened.study.axes())
-    wanted = opened.grid.mask({axis.name: axis.labels for axis in now.axes})
-    states[~wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened.grid, now))
+    states[~opened.wanted & (states == STATES.index("pending"))] = _NO_STATE
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened))
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
@@ -171,10 +169,11 @@ def _driver(snapshot: Snapshot) -> list[str]:
     return lines
 
 
-def _left_out(kept: Grid, now: Grid) -> dict[str, list[str]]:
+def _left_out(opened: Store) -> dict[str, list[str]]:
+    now = Grid(opened.study.axes())
     found = {
         axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
-        for axis in kept.axes
+        for axis in opened.grid.axes
     }
     return {name: labels for name, labels in found.items() if labels}
 
