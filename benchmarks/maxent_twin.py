@@ -4,7 +4,7 @@
 
 The twin keeps spins +-1 as float32 matrices (transition, unit), lets BLAS do the sums, and follows the published rule:
 Barzilai-Borwein steps, first step 1 / N, patience 10. neq walks its ridge path: "path" is the iterate that validation
-chose, as in the published rule, and "refit" the default, fitted again at the chosen ridge on train and validation. All
+chose, as in the published rule, and "refit" the default, the same steps made again on train and validation. All
 see the same shuffled split, 70% to fit, 20% to choose, 10% to score. Each fit runs in a process of its own, so that its
 peak memory is its own; a row holds the medians of its rounds. The last rows are dense activity: 52 units of which a
 quarter is active, and S1 where $NEQ_DATA has it.

@@ -11,7 +11,7 @@ the mid-point, shrunk towards theirs by a share s:
 
 In them the objective is nearly a paraboloid and the optimiser needs few steps. How much of P a ridge should follow
 depends on the recording: a network whose couplings are well sampled asks for a small s, a retina for a large one.
-Validation data choose (:mod:`neq.estimators.ridge_path`). With s = 1 the coordinates are those of the variances.
+Validation data choose (:mod:`neq.estimators.ridge_path`). With s = 1 they are close to those of the variances.
 
 The flow observable holds the antisymmetric one, :math:`f_{ij} - f_{ji} = g_{ij}`, so its theta is written as an
 antisymmetric and a symmetric matrix. The first is held back as if it stood alone. The second, whose entries in one row
@@ -34,8 +34,8 @@ from .factor_covariance import mid_point_moment
 
 SYMMETRIC_WEIGHT = 64.0
 """Weight of the symmetric part of a flow theta, in units of the mean variance of f."""
-SMALLEST = 1e-4
-"""Least squared scale in units of the spins: coordinates that hardly vary are not stretched without bound."""
+SMALLEST_WEIGHT = 1e-4
+"""Least eigenvalue of P that is used: coordinates that hardly vary are not stretched without bound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Coordinates:
     Parameters
     ----------
     scale
-        What each coordinate is multiplied by (coordinate,); 0 where its observable never varies: it stays 0.
+        What each coordinate is multiplied by (coordinate,).
     n_unit
         Units of the matrices that theta stands for; 0 where the coordinates are theta's own entries.
     flow
@@ -53,7 +53,8 @@ class Coordinates:
     basis
         U (unit, unit): the scaled antisymmetric matrix B stands for U B U'. None for B itself.
     varies
-        False for the pairs (pair,) whose antisymmetric theta is kept at 0; None for none.
+        False for the pairs (pair,) whose antisymmetric observable never varies: their theta is kept at 0. None where
+        ``scale`` does that.
     """
 
     scale: np.ndarray
@@ -117,7 +118,7 @@ class Metric:
         eigenvalue, basis = linalg.eigh(np.diag(4 * self.flips), (1 - shrinkage) * self.mid_point + shrinkage * single)
         n_unit = len(self.flips)
         i, j = np.triu_indices(n_unit, 1)
-        scale = 1 / np.sqrt(np.maximum(eigenvalue[i] + eigenvalue[j], SMALLEST))
+        scale = 1 / np.sqrt(np.maximum(eigenvalue[i] + eigenvalue[j], SMALLEST_WEIGHT))
         if self.symmetric_weight is None:
             return Coordinates(scale, n_unit, False, basis, self.varies)
         symmetric = np.full(n_unit * (n_unit + 1) // 2, 1 / np.sqrt(self.symmetric_weight))
@@ -125,7 +126,7 @@ class Metric:
         return Coordinates(np.concatenate([np.sqrt(2) * scale, symmetric]), n_unit, True, basis, self.varies)
 
 
-def metric(observable: Observable, transitions: Transitions, mean: np.ndarray) -> Metric:
+def measure_metric(observable: Observable, transitions: Transitions, mean: np.ndarray) -> Metric:
     """Measure the sizes of an observable of pairs over ``transitions``; ``mean`` is its mean there (observable,).
 
     Raises

@@ -13,7 +13,7 @@ yet holds the sums over units and the correlated firing that make the covariance
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -77,25 +77,23 @@ class FactorCovariance:
 
 def factor_covariance(observable: Observable, transitions: Transitions) -> FactorCovariance:
     """Measure V and Y (or M) on transitions, evenly thinned where there are very many."""
-    n_unit, n_used = transitions.n_unit, 0
-    change, state = np.zeros((n_unit, n_unit)), np.zeros((n_unit, n_unit))
-    for earlier, later in _spins(transitions):
-        delta = later - earlier
-        change += delta.T @ delta
-        factor = (later + earlier) / 2 if observable.odd else later
-        state += factor.T @ factor
-        n_used += len(later)
-    loading = LOADING * np.eye(n_unit)
-    return FactorCovariance(observable, n_unit, change / n_used + loading, state / n_used + loading)
+    change = _moment(transitions, lambda earlier, later: later - earlier)
+    state = mid_point_moment(transitions) if observable.odd else _moment(transitions, lambda earlier, later: later)
+    return FactorCovariance(observable, transitions.n_unit, change, state)
 
 
 def mid_point_moment(transitions: Transitions) -> np.ndarray:
-    """Measure Y (unit, unit) alone."""
+    """Measure Y (unit, unit), on thinned transitions."""
+    return _moment(transitions, lambda earlier, later: (later + earlier) / 2)
+
+
+def _moment(transitions: Transitions, factor: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the second moment (unit, unit) of a function of earlier and later spins (transition, unit)."""
     total, n_used = np.zeros((transitions.n_unit, transitions.n_unit)), 0
     for earlier, later in _spins(transitions):
-        middle = (later + earlier) / 2
-        total += middle.T @ middle
-        n_used += len(later)
+        rows = factor(earlier, later)
+        total += rows.T @ rows
+        n_used += len(rows)
     return total / n_used + LOADING * np.eye(transitions.n_unit)
 
 

@@ -34,9 +34,11 @@ class HeldOut:
     block
         Number of the block of time that each transition lies in, (transition,); blocks are taken as independent.
     evidence
-        False where theta = 0 did better on validation data: the value is then 0.
+        False where validation data did not prefer theta to 0 by more than chance: the value is then 0.
     half
         J on the same transitions of a theta from half of the training data; NaN where it was not asked for.
+    at_limit
+        True where validation data could tell no more: J reached ln of their number, and theta was made no longer.
     noise
         What ``score`` and ``reverse_score`` are of another theta that differs from the true one as theta does, (2,
         transition); needed where several parts share their training data.
@@ -54,6 +56,7 @@ class HeldOut:
     block: np.ndarray
     evidence: bool = True
     half: float = np.nan
+    at_limit: bool = False
     noise: np.ndarray | None = None
 
     @property
@@ -153,7 +156,7 @@ def judge(folds: Sequence[HeldOut], n_draw: int, rng: np.random.Generator, overl
         p_value=_p_value(folds, n_draw, rng, overlap),
         quality=doubts(
             evidence=bool(share @ [fold.evidence for fold in folds] > MIN_EVIDENCE),
-            capped=any(fold.evidence and fold.objective > fold.cap for fold in folds),
+            capped=any(fold.evidence and (fold.at_limit or fold.objective > fold.cap) for fold in folds),
             change=abs(value - half),
             tolerance=max(RELATIVE_CHANGE * abs(value), deviation),
             effective_sample_size=effective,
@@ -173,7 +176,7 @@ def doubts(
     Parameters
     ----------
     evidence
-        Whether validation data preferred theta to 0.
+        Whether validation data preferred theta to 0 by more than chance.
     capped
         Whether the cap holds the value down.
     change, tolerance

@@ -16,7 +16,7 @@ from . import uncertainty
 from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import MaxEntResult
-from .ridge_path import PathFit, PathOptions, fit_path
+from .ridge_path import PathFit, PathOptions, Recipe, fit_path
 from .splits import Split, check_fractions, fold_numbers, fold_splits, split_transitions
 from .validation import score_mean
 
@@ -131,6 +131,7 @@ class MaxEnt:
         checked_n_parameter(family, transitions.n_unit)
         folds = [self._fit_without(family, transitions, split) for split in self._splits(transitions, stream(seed, 0))]
         held_out = _hold_out(family, transitions, folds)
+        chosen = _median_fold(folds).path.recipe or Recipe(np.nan, (np.nan,), np.nan)
         verdict = judge(held_out, self.n_draw, stream(seed, 1), _overlap(folds))
         return MaxEntResult(
             **vars(verdict) | {"reason": _reason(verdict.reason, folds)},
@@ -140,7 +141,9 @@ class MaxEnt:
             observable=family.name,
             n_unit=transitions.n_unit,
             cross_fit=self.cross_fit,
-            ridge=_median_fold(folds).path.ridge,
+            ridge=chosen.ridges[-1],
+            shrinkage=chosen.shrinkage,
+            length=chosen.length,
             n_iteration=sum(fold.path.n_iteration for fold in folds),
             n_evaluation=sum(fold.path.n_evaluation for fold in folds),
             converged=all(fold.path.turned for fold in folds),
@@ -201,6 +204,7 @@ def _hold_out(family: Observable, transitions: Transitions, folds: Sequence[_Fol
             both[1],
             uncertainty.time_blocks(test, length),
             evidence=fold.path.evidence,
+            at_limit=fold.path.at_limit,
             half=fold.half,
             noise=None if noise is None else _both_scores(family, test, noise),
         )
@@ -255,6 +259,9 @@ def _overlap(folds: Sequence[_Fold]) -> float:
 
 
 def _median_fold(folds: Sequence[_Fold]) -> _Fold:
-    """Return the fold that chose the median ridge, the stronger of two, of those in which anything could be fitted."""
+    """Return the fold that chose the median ridge, the weaker of two, of those in which anything could be fitted.
+
+    Ridges of different shrinkages are not quite comparable; which of the folds is taken matters little.
+    """
     fitted = [fold for fold in folds if fold.path.recipe]
     return sorted(fitted or folds, key=lambda fold: fold.path.ridge)[len(fitted) // 2]

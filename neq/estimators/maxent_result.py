@@ -66,10 +66,10 @@ class MaxEntResult(CouplingResult):
         Share of random reversals of whole held-out blocks that reach the recorded value: tests time-reversal symmetry.
         Cross-fitted it errs on the side of caution: of reversible recordings 1 to 4 in 100 fall below 0.05.
     quality
-        Reasons to doubt the value. ``capped``: the cap holds it, or any of its folds, down. ``tail_limited``: fewer
-        than 100 effective samples. ``no_evidence``: folds with half or more of the held-out transitions show none.
-        ``data_limited``: half of the training data change it by more than a tenth and more than one standard error,
-        or there is no evidence.
+        Reasons to doubt the value. ``capped``: the cap holds it, or any of its folds, down, or theta was made no longer
+        because J reached ln of the number of validation transitions. ``tail_limited``: fewer than 100 effective
+        samples. ``no_evidence``: folds with half or more of the held-out transitions show none. ``data_limited``: half
+        of the training data change it by more than a tenth and more than one standard error, or there is no evidence.
     theta
         Parameters (observable,) fitted on the training part and, with the ridge and length that validation chose, on
         both; without evidence the best non-zero candidate of the training part. Cross-fitted: fitted on all transitions
@@ -82,6 +82,8 @@ class MaxEntResult(CouplingResult):
         Number of folds; None for a single split.
     ridge
         Chosen ridge, in the coordinates of :mod:`neq.estimators.coordinates`; over folds the median.
+    shrinkage, length
+        Chosen shrinkage of these coordinates and length of theta, of the same fold.
     n_iteration, n_evaluation
         Iterations of the optimiser, evaluations of the training objective, all folds together.
     converged
@@ -107,5 +109,7 @@ class MaxEntResult(CouplingResult):
     fold_theta: np.ndarray
     cross_fit: int | None
     ridge: float
+    shrinkage: float
+    length: float
     n_evaluation: int
     score: np.ndarray | None = None

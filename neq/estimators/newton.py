@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from .dense_observables import fitting_observable
 from .judgement import HeldOut, judge
 from .maxent_result import CouplingResult
 from .splits import Split, check_fractions, fold_numbers, split_transitions
-from .validation import best_length, is_evidence, score_mean
+from .validation import Validation, is_at_limit, is_evidence, score_mean
 
 RIDGE = 1e-4
 """Added to the diagonal of the covariance of g, as the published code does."""
@@ -147,7 +147,12 @@ class NewtonStep:
         step = self._step(family, train, validation)
         half = self._half_value(family, transitions, split) if self.half else np.nan
         evidence = is_evidence(step.validation, len(split.validation), self.line_search)
-        held_out = _hold_out(family, transitions, test, step.theta, evidence, half)
+        held_out = replace(
+            _hold_out(family, transitions, test, step.theta),
+            evidence=evidence,
+            at_limit=is_at_limit(step.validation, len(split.validation)),
+            half=half,
+        )
         return NewtonStepResult(
             **vars(judge([held_out], self.n_draw, stream(seed, 1))),
             entropy_production_train=score_mean(family, train, step.theta, family.mean(train)),
@@ -164,13 +169,9 @@ class NewtonStep:
         )
 
     def _step(self, family: Observable, train: Transitions, validation: Transitions) -> StepFit:
-        mean, longest = family.mean(validation), MAX_LENGTH if self.line_search else None
-
-        def validate(theta: np.ndarray) -> tuple[float, float]:
-            return best_length(float(theta @ mean), family.reverse_score(validation, theta), longest)
-
+        judge, longest = Validation(family, validation), MAX_LENGTH if self.line_search else None
         problem = step_problem(fitting_observable(family, train), train, RIDGE)
-        return best_step(problem, validate, self.damping, self.tolerance)
+        return best_step(problem, lambda theta: judge.value(theta, longest), self.damping, self.tolerance)
 
     def _half_value(self, family: Observable, transitions: Transitions, split: Split) -> float:
         """Return the held-out value of the step of half the training and validation parts; 0 without evidence."""
@@ -183,15 +184,7 @@ class NewtonStep:
         return score_mean(family, test, step.theta, family.mean(test)) if evidence else 0.0
 
 
-def _hold_out(
-    family: Observable, transitions: Transitions, test: Transitions, theta: np.ndarray, evidence: bool, half: float
-) -> HeldOut:
+def _hold_out(family: Observable, transitions: Transitions, test: Transitions, theta: np.ndarray) -> HeldOut:
     """Score the test part in blocks of independent time."""
     length = uncertainty.block_length(family.score(transitions, theta), len(transitions.row_start) - 1)
-    return HeldOut(
-        family.score(test, theta),
-        family.reverse_score(test, theta),
-        uncertainty.time_blocks(test, length),
-        evidence=evidence,
-        half=half,
-    )
+    return HeldOut(family.score(test, theta), family.reverse_score(test, theta), uncertainty.time_blocks(test, length))

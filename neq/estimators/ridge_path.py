@@ -22,9 +22,9 @@ import numpy as np
 from ..errors import EstimationError
 from ..observables import Observable
 from ..spikes.transitions import Transitions
-from .coordinates import Coordinates, metric, variance_coordinates
+from .coordinates import Coordinates, measure_metric, variance_coordinates
 from .quasi_newton import QuasiNewton
-from .validation import Validation, is_evidence, score_mean
+from .validation import Validation, is_at_limit, is_evidence, score_mean
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class PathOptions:
     Parameters
     ----------
     shrinkage
-        Shrinkages of the coordinates that are tried, 0 to 1. With 1 alone a ridge is weighted by the variances of g.
+        Shrinkages of the coordinates that are tried, above 0 and up to 1. Without effect on observables of other orders
+        than pairs: give one.
     first, last
         Strongest and weakest ridge.
     ratio
@@ -98,14 +99,14 @@ class Recipe:
         """Return theta (observable,) of these transitions."""
         mean = observable.mean(transitions)
         coordinates = _all_coordinates(observable, transitions, mean, (self.shrinkage,))[0]
-        return self.walk(_Training(observable, transitions, coordinates, mean))[0]
+        return self.replay(_Training(observable, transitions, coordinates, mean))[0]
 
-    def walk(self, training: _Training) -> tuple[np.ndarray, int]:
-        """Return theta (observable,) of a training objective, and the evaluations spent."""
-        walk = training.walk()
+    def replay(self, training: _Training) -> tuple[np.ndarray, int]:
+        """Make the steps on a training objective; return theta (observable,) and the evaluations spent."""
+        optimiser = training.optimiser()
         for ridge in self.ridges:
-            walk.step(ridge)
-        return self.length * training.coordinates.theta(walk.point), walk.n_evaluation
+            optimiser.step(ridge)
+        return self.length * training.coordinates.theta(optimiser.point), optimiser.n_evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,8 @@ class PathFit:
         The best validation value, nats per transition; may be negative.
     evidence
         True where validation data prefer theta to zero by more than a length chosen on noise would bring.
+    at_limit
+        True where the validation value is as high as the number of validation transitions allows.
     recipe
         How theta was come by; None where nothing could be fitted.
     n_iteration, n_evaluation
@@ -134,6 +137,7 @@ class PathFit:
     theta: np.ndarray
     validation: float
     evidence: bool
+    at_limit: bool
     recipe: Recipe | None
     n_iteration: int
     n_evaluation: int
@@ -161,14 +165,14 @@ class _Training:
         log_normaliser, reverse_mean = self.observable.reverse_tilted(self.train, theta)
         return log_normaliser - float(theta @ self.mean), self.coordinates.gradient(reverse_mean - self.mean)
 
-    def walk(self) -> QuasiNewton:
+    def optimiser(self) -> QuasiNewton:
         """Return the optimiser at zero."""
         return QuasiNewton(self, np.zeros_like(self.coordinates.scale))
 
 
 @dataclass(frozen=True, eq=False)
-class _Walk:
-    """A walk from strong to weak: its best candidate, its costs, and whether validation had stopped improving."""
+class _Path:
+    """A path that was walked: its best candidate, its costs, and whether validation had stopped improving."""
 
     training: _Training
     theta: np.ndarray
@@ -190,69 +194,76 @@ def fit_path(
         No observable varies over the training transitions.
     """
     options = options or PathOptions()
-    judge, mean = Validation(observable, validation, options.line_search), observable.mean(train)
-    everywhere = _all_coordinates(observable, train, mean, options.shrinkage)
-    walks = [
+    judge, mean = Validation(observable, validation), observable.mean(train)
+    all_coordinates = _all_coordinates(observable, train, mean, options.shrinkage)
+    paths = [
         _walk(_Training(observable, train, coordinates, mean), judge, shrinkage, options)
-        for coordinates, shrinkage in zip(everywhere, options.shrinkage, strict=True)
+        for coordinates, shrinkage in zip(all_coordinates, options.shrinkage, strict=True)
     ]
-    best = max(walks, key=lambda walk: walk.value)
+    best = max(paths, key=lambda path: path.value)
     evidence = is_evidence(best.value, validation.n_transition, options.line_search)
-    again = _Again(best.theta, 0, False)
+    refit = _Refit(best.theta, 0, False)
     if options.refit and evidence and best.recipe:
-        again = _fit_again(best, best.recipe, judge)
+        refit = _fit_again(best, best.recipe, judge)
     return PathFit(
-        theta=again.theta,
+        theta=refit.theta,
         validation=best.value,
         evidence=evidence,
+        at_limit=is_at_limit(best.value, validation.n_transition),
         recipe=best.recipe,
-        n_iteration=sum(walk.n_iteration for walk in walks),
-        n_evaluation=sum(walk.n_evaluation for walk in walks) + again.n_evaluation,
-        turned=all(walk.turned for walk in walks),
-        refitted=again.better,
+        n_iteration=sum(path.n_iteration for path in paths),
+        n_evaluation=sum(path.n_evaluation for path in paths) + refit.n_evaluation,
+        turned=all(path.turned for path in paths),
+        refitted=refit.kept,
     )
 
 
 def _all_coordinates(
     observable: Observable, transitions: Transitions, mean: np.ndarray, shrinkages: Sequence[float]
 ) -> list[Coordinates]:
-    """Return the coordinates of each shrinkage; what they share is measured once."""
-    if all(shrinkage == 1 for shrinkage in shrinkages):
+    """Return the coordinates of each shrinkage; what they share is measured once.
+
+    Observables of other orders than pairs have no structured covariance: theirs are those of the variances.
+    """
+    if not isinstance(observable, Observable):
         return [variance_coordinates(observable, transitions)] * len(shrinkages)
-    measured = metric(observable, transitions, mean)
-    return [measured.coordinates(shrinkage) for shrinkage in shrinkages]
+    metric = measure_metric(observable, transitions, mean)
+    return [metric.coordinates(shrinkage) for shrinkage in shrinkages]
 
 
-def _walk(training: _Training, judge: Validation, shrinkage: float, options: PathOptions) -> _Walk:
-    walk, ridges, unimproved, ridge = training.walk(), [], 0, options.first
-    theta, best, recipe = np.zeros_like(training.mean), -np.inf, None
+def _walk(training: _Training, judge: Validation, shrinkage: float, options: PathOptions) -> _Path:
+    optimiser, ridges, unimproved, ridge = training.optimiser(), [], 0, options.first
+    best_theta, best, recipe = np.zeros_like(training.mean), -np.inf, None
     while ridge >= options.last and unimproved < options.patience:
         unimproved += 1
-        for point in walk.steps(ridge, options.max_iteration, options.tolerance):
+        # a ridge lambda makes a step shorter by about 1 + lambda
+        longest = 2 * (1 + ridge) if options.line_search else None
+        for point in optimiser.steps(ridge, options.max_iteration, options.tolerance):
             ridges.append(ridge)
-            there = training.coordinates.theta(point)
-            value, length = judge.value(there, ridge)
+            theta = training.coordinates.theta(point)
+            value, length = judge.value(theta, longest)
             if value > best:
-                theta, best, recipe = length * there, value, Recipe(shrinkage, tuple(ridges), length)
+                best_theta, best, recipe = length * theta, value, Recipe(shrinkage, tuple(ridges), length)
                 unimproved = 0
         ridge /= options.ratio
-    return _Walk(training, theta, best, recipe, len(ridges), walk.n_evaluation, unimproved >= options.patience)
+    turned = unimproved >= options.patience
+    return _Path(training, best_theta, best, recipe, len(ridges), optimiser.n_evaluation, turned)
 
 
-class _Again(NamedTuple):
-    """Theta after the steps were made again, the evaluations spent, and whether it is the better one."""
+class _Refit(NamedTuple):
+    """Theta after the steps were made again, the evaluations spent, and whether it is another one than before."""
 
     theta: np.ndarray
     n_evaluation: int
-    better: bool
+    kept: bool
 
 
-def _fit_again(best: _Walk, recipe: Recipe, judge: Validation) -> _Again:
-    """Make the steps of the best candidate again on train and validation together."""
+def _fit_again(best: _Path, recipe: Recipe, judge: Validation) -> _Refit:
+    """Make the steps of the best candidate again on train and validation together; keep it if J there is higher."""
     training = best.training
     parts = training.train, judge.transitions
     mean = np.average([training.mean, judge.mean], axis=0, weights=[part.n_transition for part in parts])
     both = _Training(training.observable, parts[0].join(parts[1]), training.coordinates, mean)
-    theta, n_evaluation = recipe.walk(both)
-    now, before = (score_mean(both.observable, both.train, value, mean) for value in (theta, best.theta))
-    return _Again(theta, n_evaluation, True) if now > before else _Again(best.theta, n_evaluation, False)
+    theta, n_evaluation = recipe.replay(both)
+    now, before = (score_mean(both.observable, both.train, one, mean) for one in (theta, best.theta))
+    return _Refit(theta, n_evaluation, True) if now > before else _Refit(best.theta, n_evaluation, False)

@@ -25,7 +25,9 @@ METHODS = {"maxent": "maxent.MaxEnt", "newton_step": "newton.NewtonStep", "mtur"
 COST = {"newton_step": 0.3, "mtur": 0.2}
 """What the other methods cost beside a fit of maxent."""
 
-_ABSENT = {name: np.nan for name in ("ridge", "shrinkage", "entropy_production_half", "effective_sample_size")}
+_ABSENT = {
+    name: np.nan for name in ("ridge", "shrinkage", "length", "entropy_production_half", "effective_sample_size")
+}
 """Values that some methods do not have."""
 
 
@@ -116,6 +118,7 @@ def result_values(
         found |= _held_out_relation(result, parts)
     if "damping" in found:
         found["shrinkage"], found["ridge"] = result.damping
+        found["length"] = result.step_length
     value, lag = found["entropy_production"], transitions.lag
     spikes = lag * found["spikes_per_bin"]
     return (

@@ -18,7 +18,7 @@ def transitions(seed=0, n_bin=400):
 
 
 def metric(observable, transitions):
-    return module.metric(observable, transitions, observable.mean(transitions))
+    return module.measure_metric(observable, transitions, observable.mean(transitions))
 
 
 def coordinates(name, shrinkage=0.3, seed=0):
@@ -88,3 +88,10 @@ def test_variance_coordinates__what_never_varies_stays_zero():
     spikes[:, 2] = spikes[:, 1]
     there = variance_coordinates(observable_named("antisymmetric"), Transitions.from_spikes(spikes))
     assert there.theta(np.ones(3)).nonzero()[0].tolist() == [0, 1]
+
+
+def test_coordinates__constant_units_are_not_stretched_without_bound():
+    spikes = np.random.default_rng(0).random((300, 5)) < [0.3, 0.3, 0.0, 0.0, 0.0]
+    family = observable_named("antisymmetric")
+    there = metric(family, Transitions.from_spikes(spikes)).coordinates(0.1)
+    assert there.scale.max() <= 100.0 + 1e-9

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import optimize
 
 from neq.errors import EstimationError
+from neq.estimators import ridge_path
 from neq.estimators.ridge_path import PathOptions, fit_path
 from neq.estimators.validation import score_mean
 from neq.models.couplings import spiking_network
@@ -20,6 +23,16 @@ def network():
 
 def value(name, transitions, theta):
     return objective(transitions, theta, name)[0]
+
+
+def _training(family, train):
+    mean = family.mean(train)
+    return ridge_path._Training(family, train, ridge_path.measure_metric(family, train, mean).coordinates(0.3), mean)
+
+
+def _candidate(family, train, validation):
+    path = fit_path(family, train, validation, PathOptions(shrinkage=(0.3,), refit=False))
+    return path.theta, path.validation, path.recipe, path.n_iteration, path.n_evaluation, path.turned
 
 
 def maximum(name, transitions):
@@ -83,12 +96,56 @@ def test_fit_path__fitting_again_on_both_parts_raises_their_objective(network):
     assert value("antisymmetric", both, again.theta) > value("antisymmetric", both, once.theta)
 
 
-def test_recipe__makes_the_theta_of_the_walk(network):
+@pytest.mark.parametrize("name", ["antisymmetric", "flow"])
+@pytest.mark.parametrize("options", [{}, {"shrinkage": (0.6, 1.0)}, {"max_iteration": 3, "shrinkage": (1.0,)}])
+def test_recipe__makes_the_theta_of_the_walk(network, name, options):
+    _, transitions = network
+    family = observable_named(name)
+    train, validation = transitions.take(np.arange(6000)), transitions.take(np.arange(6000, 9000))
+    path = fit_path(family, train, validation, PathOptions(refit=False, **options))
+    np.testing.assert_array_equal(path.recipe.make(family, train), path.theta)
+
+
+def test_fit_path__under_a_strong_ridge_theta_is_made_longer(network):
+    """The ridge alone would make theta a tenth as long as it should be."""
     _, transitions = network
     family = observable_named("antisymmetric")
     train, validation = transitions.take(np.arange(6000)), transitions.take(np.arange(6000, 9000))
-    path = fit_path(family, train, validation, PathOptions(refit=False))
-    np.testing.assert_array_equal(path.recipe.make(family, train), path.theta)
+    strong = PathOptions(first=10.0, last=10.0, refit=False)
+    long, short = (fit_path(family, train, validation, replace(strong, line_search=search)) for search in (True, False))
+    assert long.recipe.length > 4
+    assert long.validation > 2 * short.validation > 0
+
+
+def test_fit_path__a_second_fit_that_lowers_the_objective_is_dropped(network):
+    """Train and validation are run in opposite directions: what suits one does not suit both."""
+    _, transitions = network
+    family = observable_named("antisymmetric")
+    train, validation = transitions.take(np.arange(2000)), transitions.take(np.arange(2000, 2300))
+    worst = replace(train, earlier=train.later, later=train.earlier)
+    path = ridge_path._Path(_training(family, train), *_candidate(family, train, validation))
+    opposed = ridge_path.Validation(family, worst)
+    refit = ridge_path._fit_again(path, path.recipe, opposed)
+    both = train.join(worst)
+    assert refit.kept == (value("antisymmetric", both, refit.theta) > value("antisymmetric", both, path.theta))
+    made_worse = replace(path, theta=np.zeros_like(path.theta))
+    assert not ridge_path._fit_again(made_worse, path.recipe, opposed).kept
+
+
+def test_fit_path__the_symmetric_part_of_flow_is_held_back():
+    """Its observables nearly repeat each other while units are silent: let loose it costs the bound."""
+    couplings, bias = spiking_network(30, np.random.default_rng(1), density=0.2, strength=0.6, bias_mean=-2.0)
+    transitions = Transitions.from_spikes(KineticIsing(couplings=couplings, bias=bias).simulate(6000, seed=1))
+    parts = [transitions.take(np.arange(first, 5999, 3)) for first in range(3)]
+    flow, antisymmetric = (fit_path(observable_named(name), *parts[:2]) for name in ("flow", "antisymmetric"))
+    matrix = flow.theta.reshape(30, 30)
+    part = np.linalg.norm(matrix + matrix.T) / np.linalg.norm(matrix - matrix.T)
+    assert part < 0.5
+    held_out = [
+        score_mean(family, parts[2], path.theta, family.mean(parts[2]))
+        for family, path in ((observable_named("flow"), flow), (observable_named("antisymmetric"), antisymmetric))
+    ]
+    assert held_out[0] > 0.8 * held_out[1] > 0
 
 
 def test_fit_path__without_evidence_nothing_is_fitted_again():
