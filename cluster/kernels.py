@@ -36,6 +36,8 @@ DIGEST = hashlib.sha256().digest_size
 """Bytes before a bundle that is kept, by which a damaged one is known."""
 SECONDS = 600.0
 """Longest time that compiling may take."""
+WORKER_SECONDS = 5.0
+"""How often it is asked whether the worker that compiles is still there."""
 
 
 def share(
@@ -72,15 +74,31 @@ def share(
         missing = {kind: address for kind, address in workers.items() if not bundles[kind]}
         if missing:
             tell("compiling kernels, once for this version of neq and this kind of machine")
-        futures = {kind: client.submit(compiled, command, workers=[where]) for kind, where in missing.items()}
+        # not pure: the key of a pure task does not know of the worker, and two kinds would share one bundle
+        futures = {
+            kind: client.submit(compiled, command, workers=[where], pure=False) for kind, where in missing.items()
+        }
         for kind, future in futures.items():
-            bundles[kind] = future.result()
+            bundles[kind] = _outcome(client, future, missing[kind])
             _keep(bundles[kind], _kept(stamp, kind))
         client.register_plugin(Kernels(bundles))
     except Exception as error:
         LOGGER.warning("each worker compiles its kernels itself (%s: %s)", type(error).__name__, error)
         return False
     return True
+
+
+def _outcome(client: distributed.Client, future: distributed.Future, address: str) -> bytes:
+    """Return what a worker compiled; a task that belongs to a worker waits for ever once that is gone."""
+    while True:
+        try:
+            packed: bytes = future.result(timeout=WORKER_SECONDS)
+        except TimeoutError:
+            if address not in client.nthreads():
+                future.cancel()
+                raise RuntimeError(f"the worker that compiled the kernels, {address}, was lost") from None
+        else:
+            return packed
 
 
 def machine() -> str:

@@ -240,3 +240,24 @@ def test_share__first_cell_of_a_cold_worker(home):
         assert n_hit > 5
         assert n_miss == 0
         assert seconds < 5
+
+
+def test_share__a_worker_lost_while_it_compiles_holds_nobody_up(home, monkeypatch, caplog):
+    monkeypatch.setattr(kernels, "WORKER_SECONDS", 0.5)
+    slow = ("-c", "import os, signal, time; time.sleep(1); os.kill(os.getppid(), signal.SIGKILL); time.sleep(1)")
+    with local.start(workers=2, dashboard=False) as client:
+        begun = time.monotonic()
+        assert not kernels.share(client, slow, home / "source")
+        assert time.monotonic() - begun < 60
+    assert "compiles its kernels itself" in caplog.text
+
+
+def test_share__each_kind_of_machine_compiles_its_own(home, monkeypatch):
+    with local.start(workers=2, dashboard=False) as client:
+        kinds = {address: f"kind {number}" for number, address in enumerate(client.nthreads())}
+        monkeypatch.setattr(client, "run", lambda function: kinds)
+        assert kernels.share(client, COMMAND, home / "source")
+        done = client.run_on_scheduler(lambda dask_scheduler: [task for task in dask_scheduler.task_prefixes])
+    stamp = kernels._stamp(COMMAND, home / "source")
+    assert all(kernels._load(kernels._kept(stamp, kind)) for kind in kinds.values())
+    assert done
