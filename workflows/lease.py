@@ -103,7 +103,7 @@ def acquire(run_folder: str | Path) -> Lease:
 
 
 def current(run_folder: str | Path) -> dict[str, Any] | None:
-    """Return who holds the lease (host, pid, since, epoch, progress), or None where no live driver does."""
+    """Return who holds the lease (host, pid, job, since, epoch, progress), or None where no live driver does."""
     folder = Path(run_folder) / FOLDER
     newest = max(_epochs(folder), default=0)
     path = _lease_path(folder, newest)
@@ -125,10 +125,14 @@ def _free_epoch(folder: Path) -> int | None:
     if owner is not None and _alive(path, owner):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
         raise LeaseHeldError(
-            f"{folder.parent} is in use: process {owner['pid']} on {owner['host']} works on it since {since}. "
-            "Wait for it or stop it; follow it with `neq status`."
+            f"{folder.parent} is in use: process {owner['pid']} on {owner['host']}{_job(owner)} works on it since "
+            f"{since}. Wait for it or stop it; follow it with `neq status`."
         )
     return newest + 1
+
+
+def _job(owner: Mapping[str, Any]) -> str:
+    return f" (job {owner['job']})" if owner.get("job") else ""
 
 
 def _link(folder: Path, epoch: int) -> bool:
@@ -136,7 +140,8 @@ def _link(folder: Path, epoch: int) -> bool:
     staging = folder / f".{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
     path = _lease_path(folder, epoch)
     try:
-        staging.write_text(json.dumps({**_myself(), "since": time.time()}))
+        job = os.environ.get("SLURM_JOB_ID", "")
+        staging.write_text(json.dumps({**_myself(), "since": time.time(), "job": job}))
         with contextlib.suppress(FileExistsError):
             os.link(staging, path)
         # a file server may carry the link out and report that it failed

@@ -1,0 +1,244 @@
+"""What `neq submit --array` does: a sweep as plain batch jobs, for sites where workers cannot reach a scheduler.
+
+A job prepares, the tasks of an array compute, a last job reduces; where cells are left it begins the next round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from cluster import ends, preload, slurm
+from neq.errors import ConfigError, SweepError
+from workflows import config as run_config
+from workflows import layout, provenance, store, studies
+from workflows.blocks import handout, owners, reset, task
+from workflows.blocks.blame import Blame
+from workflows.commands import jobs, pipeline, summary_text
+from workflows.commands.jobs import Submission
+from workflows.commands.submit import checked
+from workflows.guard import EXIT_FAILED
+from workflows.lease import Lease, acquire
+from workflows.progress import say
+from workflows.run_folder import write_config
+from workflows.staging import write_whole
+from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Prepared, Study
+
+PREPARE, TASKS, FINISH = "prepare", "tasks", "finish"
+KILLED = "it was killed from outside or ran out of memory"
+
+
+def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | None, console: Console) -> None:
+    """Submit a sweep as an array of tasks, with a job before and one after it.
+
+    Raises
+    ------
+    neq.errors.LeaseHeldError
+        A driver, or a job that was submitted earlier, works on the run folder or waits to.
+    """
+    submission, study, folder = checked(config, profile, overrides)
+    if pipeline.finished(study.config, study) is not None:
+        say(console, f"{folder} is finished: nothing left to compute.")
+        return
+    jobs.refuse_second(folder)
+    asked = submission.checked_profile()
+    submission = replace(submission, tasks=n_task or asked.workers)
+    with acquire(folder):
+        jobs.write(folder, submission)
+        first = jobs.submit(folder, jobs.driver_profile(asked), PREPARE, [PREPARE])
+        try:
+            begun = submit_round(folder, submission, 1, submission.tasks, [f"--dependency=afterok:{first}"])
+        except SweepError:
+            slurm.cancel([first])
+            raise
+        jobs.write(folder, replace(submission, jobs={PREPARE: first, **begun}))
+    say(console, f"jobs {first} (prepares), {begun[TASKS]} ({submission.tasks} tasks), {begun[FINISH]} (reduces)")
+    say(console, f"logs: {folder / jobs.FOLDER}; where cells are left, the last job begins another round")
+    say(console, f"follow it: neq status {shlex.quote(str(folder))} --watch")
+
+
+def submit_round(
+    folder: Path, submission: Submission, number: int, n_task: int, directives: Sequence[str] = ()
+) -> dict[str, int]:
+    """Submit the tasks of a round and the job after them; return their ids."""
+    asked = submission.checked_profile()
+    elements = f"--array=0-{n_task - 1}%{asked.most_jobs}"
+    one = asked.model_copy(update={"cores": 1, "processes": 1})
+    array = jobs.submit(folder, one, TASKS, [TASKS, str(number)], [elements, "--kill-on-invalid-dep=yes", *directives])
+    try:
+        after = [f"--dependency=afterany:{array}"]
+        last = jobs.submit(folder, jobs.driver_profile(asked), FINISH, [FINISH, str(number)], after)
+    except SweepError:
+        slurm.cancel([array])
+        raise
+    return {TASKS: array, FINISH: last}
+
+
+def prepare(folder: Path, console: Console) -> int:
+    """Prepare sources and store, and hand the blocks of the first round out: the first job."""
+    from workflows import engine
+
+    config, study = _study(jobs.read(folder))
+    with jobs.patient_lease(folder) as lease:
+        prepared = ingest(folder, study, console)
+        opened = engine.prepare_store(folder, study, prepared, lease)
+        store.drop_consolidated(opened.path)
+        write_config(folder, config)
+        run_id = provenance.new_id()
+        wanted = engine.wanted_cells(opened, study)
+        reset.settle_ingest(opened, wanted, lease, run_id)
+        pending = wanted & (opened.status() == layout.PENDING)
+        _hand_out(opened, pending, lease, Blame(opened, config.sweep.deaths), 1, run_id)
+    say(console, f"{int(pending.sum())} cells to compute")
+    return 0
+
+
+def ingest(folder: Path, study: Study, console: Console) -> list[Prepared]:
+    """Prepare the sources of a study in this process, one after another."""
+    science = run_config.science(study.config)
+    prepared = [Prepared(**task.run_ingest(str(folder), science, asdict(source))) for source in study.sources()]
+    if prepared:
+        pipeline.accept(prepared, study, folder, console)
+    return prepared
+
+
+def compute(folder: Path, number: int, console: Console) -> int:
+    """Compute blocks that no other task has taken, until none is left: a task of the array."""
+    job, index = jobs.own_job(), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    preload.dask_setup(None)
+    record: dict[str, Any] = {"job": job, "machine": provenance.machine(), "counts": {}, "problems": []}
+    path = _round(folder, number) / f"{index}.json"
+    write_whole(path, json.dumps(record).encode())
+    handed = handout.read(_round(folder, number) / "blocks.json")
+    counts: Counter[str] = Counter()
+    for given in handed.given:
+        if not handout.take(folder, given, job):
+            continue
+        result = handout.work(folder, given, handed.run_id)
+        counts.update({name: result[name] for name in layout.STATUS_NAMES if name in result})
+        record["counts"] = dict(counts)
+        if result["state"] != "done":
+            record["problems"].append(result["message"] or f"block {given.block} was taken away")
+            say(console, record["problems"][-1])
+        write_whole(path, json.dumps(record).encode())
+        if result["state"] in ("disk", "fenced"):
+            return EXIT_FAILED
+    say(console, f"computed: {json.dumps(record['counts'])}")
+    return 0
+
+
+def finish(folder: Path, number: int, console: Console) -> int:
+    """Reduce, or begin the next round where cells are left: the last job of a round."""
+    from workflows import engine
+
+    submission = jobs.read(folder)
+    config, study = _study(submission)
+    blocks = _round(folder, number) / "blocks.json"
+    if not blocks.exists():
+        raise SweepError(f"{folder} was not prepared: the log of job {submission.jobs.get(PREPARE)} there says why.")
+    with jobs.patient_lease(folder) as lease:
+        if (submission := jobs.read(folder)).jobs.get(FINISH) != jobs.own_job():
+            raise ConfigError(f"Round {number} of {folder} is over: job {submission.jobs.get(FINISH)} ends the run.")
+        opened = Store.open(folder / STORE_NAME, "r+")
+        earlier, blame = handout.read(blocks), Blame(opened, config.sweep.deaths)
+        n_death = handout.judge(opened, earlier, blame, cause)
+        owners.revoke_all(folder, lease.epoch)
+        wanted = engine.wanted_cells(opened, study)
+        status = opened.status()
+        pending = wanted & (status == layout.PENDING)
+        handout.tidy(opened, earlier, pending, lease)
+        n_computed = _note_round(opened, number, earlier.run_id)
+        if pending.any():
+            counted = submission.counted(int((status[wanted] != layout.PENDING).sum()))
+            submission = replace(submission, **(counted | ({"fruitless": 0} if n_death else {})))
+            return _next_round(opened, pending, lease, blame, number + 1, submission, console)
+        store.consolidate(opened.path)
+    pipeline.draw(folder, study, console)
+    outcome = summary_text.Outcome(folder, pipeline.count(status[wanted]), n_computed, 0.0)
+    summary_text.tell(outcome, study, console)
+    return outcome.exit_code
+
+
+def cause(job: int) -> str:
+    """Return why a task's job died in a cell; nothing where its work is not to blame."""
+    with jobs.in_words():
+        found = slurm.jobs([job]).get(job) or slurm.ended([job]).get(job)
+    if found is None:
+        return KILLED
+    end = ends.of_job(found)
+    return end.text if end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH) else ""
+
+
+def _next_round(
+    opened: Store,
+    pending: np.ndarray,
+    lease: Lease,
+    blame: Blame,
+    number: int,
+    submission: Submission,
+    console: Console,
+) -> int:
+    folder, n_pending = opened.path.parent, int(pending.sum())
+    jobs.write(folder, submission)
+    if submission.fruitless >= jobs.FRUITLESS:
+        say(console, f"given up: {submission.fruitless} rounds in a row without a new cell done, {n_pending} to go")
+        say(console, f"the logs of the tasks in {folder / jobs.FOLDER} say why; then give the same command again")
+        return EXIT_FAILED
+    handed = _hand_out(opened, pending, lease, blame, number, provenance.new_id())
+    begun = submit_round(folder, submission, number, min(submission.tasks, len(handed.given)))
+    jobs.write(folder, replace(submission, jobs=begun))
+    say(console, f"{n_pending} cells are left: round {number}, jobs {begun[TASKS]} and {begun[FINISH]}")
+    return 0
+
+
+def _hand_out(
+    opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, number: int, run_id: str
+) -> handout.HandOut:
+    """Grant the blocks of a round; their list comes last, so that no task begins before all is ready."""
+    folder = opened.path.parent
+    facts = {"started": provenance.now(), "epoch": lease.epoch, "round": number, "workers": []}
+    facts |= {name: opened.attrs[name] for name in ("study", "study_version", "settings_hash")}
+    provenance.write(folder, run_id, {**provenance.describe(), **facts})
+    handed = handout.grant(opened, pending, lease, blame, run_id)
+    handed.write(_round(folder, number) / "blocks.json")
+    return handed
+
+
+def _note_round(opened: Store, number: int, run_id: str) -> int:
+    """Complete the facts of a run by what its tasks noted; return how many cells they computed."""
+    folder = opened.path.parent
+    paths = sorted(path for path in _round(folder, number).glob("*.json") if path.stem.isdecimal())
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    machines = {json.dumps(record["machine"], sort_keys=True) for record in records}
+    n_computed = sum(sum(record["counts"].values()) for record in records)
+    facts = provenance.read(folder).get(run_id, {})
+    facts |= {
+        "ended": provenance.now(),
+        "workers": [json.loads(text) for text in sorted(machines)],
+        "jobs": [record["job"] for record in records],
+        "problems": [problem for record in records for problem in record["problems"]],
+        "result": {"n_computed": n_computed},
+    }
+    provenance.write(folder, run_id, facts)
+    return n_computed
+
+
+def _study(submission: Submission) -> tuple[run_config.RunConfig, Study]:
+    config = submission.loaded()
+    make = studies.study_class(config.study)
+    resolved = make(config).resolved()
+    return resolved, make(resolved)
+
+
+def _round(folder: Path, number: int) -> Path:
+    return folder / jobs.FOLDER / f"round-{number}"
