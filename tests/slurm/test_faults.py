@@ -1,0 +1,222 @@
+"""Sweeps on a real SLURM, and what goes wrong there: every healthy cell ends ok, none is computed twice for nothing."""
+
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from workflows import layout
+
+pytestmark = pytest.mark.timeout(600)
+
+BITS = ("value", "n_unit", "reason", "drawn_unit", "status", "quality", "error_type", "error")
+N_CELL, N_WORKER = 120, 4
+
+
+def assert_same_bits(store, other):
+    for name in BITS:
+        np.testing.assert_array_equal(store.read(name), other.read(name), err_msg=name)
+
+
+def attempts(sweep):
+    return sweep.store.read("attempts").astype(int)
+
+
+def n_twice(sweep):
+    """Starts of cells beyond the first."""
+    return int((attempts(sweep) - 1).sum())
+
+
+def n_submitted(sweep):
+    return len(re.findall(r"job \d+ submitted", sweep.events()))
+
+
+def scontrol(*arguments):
+    return subprocess.run(["scontrol", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_case_1__same_bits_as_the_local_run(sweep, local_store):
+    code, out, err = sweep.configure().finish()
+    assert (code, err) == (0, "")
+    assert "120 cells: 120 ok" in out
+    assert_same_bits(sweep.store, local_store)
+    assert sweep.store.blocks.n_block == 40
+    assert n_twice(sweep) == 0
+    assert n_submitted(sweep) == N_WORKER
+    assert not sweep.jobs()
+    assert "finished" in sweep.status()
+
+
+def test_case_2__job_cancelled(sweep, local_store, until):
+    driver = sweep.configure(seconds=0.5).start()
+    until(lambda: sweep.n_done() > 10)
+    victim = sweep.running()[0]
+    subprocess.run(["scancel", str(victim.id)], check=True)
+    code, _, err = sweep.end(driver)
+    assert (code, err) == (0, "")
+    assert_same_bits(sweep.store, local_store)
+    assert n_twice(sweep) <= 1 + int(2 / 0.5)  # the cell it was in, and what it had not handed over
+    assert f"job {victim.id} ended: CANCELLED: somebody cancelled it (job {victim.id} on {victim.node})" in (
+        sweep.events()
+    )
+    assert n_submitted(sweep) == N_WORKER + 1
+
+
+def test_case_5__preempted_and_queued_again(sweep, local_store, until):
+    driver = sweep.configure({"partition": "scavenge"}, seconds=0.7).start()
+    until(lambda: sweep.n_done() > 10)
+    victim = sweep.running()[0]
+    urgent = ["sbatch", "--parsable", "-p", "normal", "-w", victim.node, "-c", "4", "--mem", "100M"]
+    urgent += ["-o", "/dev/null", "--wrap", "sleep 3"]
+    subprocess.run(urgent, check=True, capture_output=True)
+    code, _, err = sweep.end(driver)
+    assert (code, err) == (0, "")
+    assert_same_bits(sweep.store, local_store)
+    assert n_twice(sweep) <= 1 + int(2 / 0.7)
+    assert f"job {victim.id} ended: REQUEUED: preempted, or its node failed" in sweep.events()
+    assert n_submitted(sweep) == N_WORKER
+
+
+def test_case_7__driver_killed_and_started_again(sweep, local_store, until):
+    # two jobs more than there are nodes: they wait when the driver dies
+    driver = sweep.configure({"workers": 6}, seconds=0.5).start()
+    until(lambda: sweep.n_done() > 10)
+    driver.kill()
+    driver.wait()
+    left = set(sweep.jobs())
+    assert len(left) >= N_WORKER
+    assert "nobody drives it; go on: neq run" in sweep.status()
+    code, out, _ = sweep.finish()
+    assert code == 0
+    assert re.search(r"\d jobs of an earlier driver cancelled", out)
+    assert_same_bits(sweep.store, local_store)
+    assert n_twice(sweep) <= N_WORKER * (1 + int(2 / 0.5))
+    assert not left & set(sweep.jobs())
+
+
+def test_case_9__cell_that_crashes_its_worker(sweep, local_store):
+    code, out, _ = sweep.configure(seconds=0.2, die="a/move/4/3").finish()
+    assert code == 1
+    place = (0, 1, 1, 3)
+    store = sweep.store
+    failed = store.status() == layout.FAILED
+    assert np.argwhere(failed).tolist() == [list(place)]
+    assert (store.status()[~failed] == layout.OK).all()
+    assert store.read("error_type")[place] == "WorkerLost"
+    assert (
+        "The worker died in this cell 3 times; the last time: its process was killed by signal 9"
+        in (store.read("error")[place])
+    )
+    np.testing.assert_array_equal(store.read("value")[~failed], local_store.read("value")[~failed])
+    assert attempts(sweep)[place] == 3
+    assert (attempts(sweep)[~failed] <= 2).all()
+    # the nanny of a job starts another worker: no job has to wait in the queue again
+    assert n_submitted(sweep) == N_WORKER
+    assert "1 failed" in out
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ({"partition": "down"}, "Required partition not available (inactive or drain)"),
+        ({"partition": "nope"}, "invalid partition specified: nope"),
+        ({"memory": "900GiB"}, "Memory specification can not be satisfied"),
+        ({"partition": "short", "walltime": "01:00:00"}, "their walltime is longer than the partition allows"),
+    ],
+)
+def test_case_8__partition_that_refuses(sweep, profile, message):
+    begin = time.monotonic()
+    code, _, err = sweep.configure(profile).finish()
+    assert code != 0
+    assert message in err
+    assert err.startswith("neq: ")
+    assert err.count("\n") == 1
+    assert time.monotonic() - begin < 40
+    assert not sweep.jobs()
+
+
+@pytest.mark.long
+def test_case_8__jobs_that_fail_at_their_start(sweep):
+    code, _, err = sweep.configure({"prologue": ["echo no such module >&2; exit 7"]}).finish()
+    assert code == 1
+    assert re.search(r"\d+ jobs in a row ended before their worker reached this machine; the last: FAILED", err)
+    assert "with exit code 7" in err
+    assert "no such module" in err
+    assert n_submitted(sweep) < 10
+
+
+@pytest.mark.long
+def test_case_3__cell_that_needs_more_memory(sweep, local_store):
+    code, _, err = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=500).finish()
+    assert (code, err) == (0, "")
+    place = (1, 0, 0, 1)
+    np.testing.assert_array_equal(sweep.store.read("value"), local_store.read("value"))
+    assert attempts(sweep)[place] in (2, 3)
+    assert n_twice(sweep) <= 5 + attempts(sweep)[place]
+    assert "memory raised to 2 times that of the profile" in sweep.events()
+
+
+@pytest.mark.long
+def test_case_3__cell_that_never_has_enough_memory(sweep):
+    code, out, _ = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=2000, hog_pause=0.1).finish()
+    assert code == 1
+    failed = sweep.store.status() == layout.FAILED
+    assert np.argwhere(failed).tolist() == [[1, 0, 0, 1]]
+    assert (sweep.store.status()[~failed] == layout.OK).all()
+    assert "the last time: OUT_OF_MEMORY" in sweep.store.read("error")[1, 0, 0, 1]
+    assert "memory raised to 4 times that of the profile" in sweep.events()
+
+
+@pytest.mark.long
+def test_case_4__walltime_shorter_than_the_sweep(sweep, local_store):
+    profile = {"walltime": "00:01:00", "workers": 2}
+    code, _, err = sweep.configure(profile, seconds=3.0).start(), None, None
+    code, _, err = sweep.end(sweep.processes[0], 500)
+    assert (code, err) == (0, "")
+    assert_same_bits(sweep.store, local_store)
+    # workers leave between two cells
+    assert n_twice(sweep) == 0
+    assert n_submitted(sweep) > 4
+
+
+@pytest.mark.long
+def test_case_6__node_set_down(sweep, local_store, until):
+    driver = sweep.configure(seconds=0.7).start()
+    until(lambda: sweep.n_done() > 10)
+    victim = sweep.running()[0]
+    scontrol("update", f"nodename={victim.node}", "state=down", "reason=test")
+    try:
+        time.sleep(5)
+    finally:
+        scontrol("update", f"nodename={victim.node}", "state=resume")
+    code, _, err = sweep.end(driver)
+    assert (code, err) == (0, "")
+    assert_same_bits(sweep.store, local_store)
+    assert n_twice(sweep) <= 1 + int(2 / 0.7)
+    assert re.search(rf"job {victim.id} ended: (NODE_FAIL|REQUEUED)", sweep.events())
+
+
+@pytest.mark.long
+def test_case_10__scheduler_killed_with_its_driver(sweep, until):
+    driver = sweep.configure({"workers": 6}, seconds=0.5).start()
+    until(lambda: sweep.n_done() > 10)
+    driver.kill()
+    driver.wait()
+    # nobody cancels them: workers leave, and those that start now find no scheduler
+    until(lambda: not sweep.jobs(), 150)
+    code, _, _ = sweep.finish()
+    assert code == 0
+    assert (sweep.store.status() == layout.OK).all()
+
+
+def test_case_10__driver_asked_to_end(sweep, until):
+    driver = sweep.configure(seconds=0.5).start()
+    until(lambda: sweep.n_done() > 10)
+    driver.send_signal(signal.SIGTERM)
+    code, _, err = sweep.end(driver, 30)
+    assert code == 130
+    assert err == "neq: Stopped. What is done is kept; give the same command again to go on.\n"
+    until(lambda: not sweep.jobs(), 15)
