@@ -15,7 +15,7 @@ from typing import Any
 import dask
 import distributed
 
-from . import autopsy, leaving, slurm
+from . import autopsy, leaving, limits, slurm
 from .ends import End, Kind
 from .errors import ClusterError
 from .local import _silence
@@ -125,10 +125,7 @@ def start(
         profile = profile.model_copy(update={"memory": memory})
     logs = Path(log_folder).absolute()
     logs.mkdir(parents=True, exist_ok=True)
-    if profile.scheduler == "slurm" and not slurm.available():
-        raise ClusterError(
-            "This machine has no sbatch: give the command on a login node of the cluster, or take --cluster local."
-        )
+    limits.require(profile)
     with dask.config.set(SETTINGS), _silence(), contextlib.ExitStack() as stack:
         cluster = make_cluster(profile, logs)
         stack.callback(cluster.close)

@@ -43,7 +43,10 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ClusterError(f"The profile {path} cannot be read ({error}): give a YAML file in UTF-8.") from error
     except yaml.YAMLError as error:
-        raise ClusterError(f"The profile {path} is not YAML ({' '.join(str(error).split())}): mend it.") from error
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}"
+        what = getattr(error, "problem", None) or "no text of YAML"
+        raise ClusterError(f"The profile {path} is not YAML{where} ({what}): mend it.") from error
     if not isinstance(content, dict):
         raise ClusterError(f"The profile {path} must hold keys and values: begin with `scheduler: slurm`.")
     return content

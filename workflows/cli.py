@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workflows.cli_cluster import cluster_app
 from workflows.cli_config import ConfigFile, Debug, Overrides, config_app
 from workflows.guard import EXIT_FAILED, end_cleanly, guarded
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config_app, name="config")
+app.add_typer(cluster_app, name="cluster")
 
 RerunOverrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="cluster.KEY=VALUE or sweep.deaths=N, nothing else.")
@@ -59,7 +61,10 @@ def _main(
 @guarded
 def run(
     config: ConfigFile,
-    cluster: Annotated[str | None, typer.Option(metavar="local|PROFILE", help="Where the tasks run.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="local|NAME|FILE.yaml", help="Where the tasks run: here, or by a profile's jobs."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     override: Overrides = [],  # noqa: B006 - typer wants the list itself
     debug: Debug = False,
@@ -69,14 +74,18 @@ def run(
     \b
     neq run configs/demo.yaml
     neq run configs/s1.yaml --workers 2 --set repetitions=20
+    neq run configs/s1.yaml --cluster mine.yaml
     neq run configs/recording.yaml --set recordings.path=my.npz --set results=results/my
     """
+    from workflows import cluster_profile
     from workflows import config as run_config
     from workflows.commands import pipeline
 
     extra = [f"cluster.profile={cluster}"] if cluster is not None else []
     extra += [f"cluster.workers={workers}"] if workers is not None else []
-    return pipeline.run(run_config.load(config, [*override, *extra]), _console()).exit_code
+    loaded = run_config.load(config, [*override, *extra])
+    cluster_profile.require(loaded.cluster.profile)
+    return pipeline.run(loaded, _console()).exit_code
 
 
 @app.command()

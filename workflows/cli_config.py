@@ -27,11 +27,12 @@ def config_check(config: ConfigFile, override: Overrides = [], debug: Debug = Fa
     neq config check configs/demo.yaml
     """
     from neq.errors import RecordingError
+    from workflows import cluster_profile, studies
     from workflows import config as run_config
-    from workflows import studies
     from workflows.grid import Grid
 
     loaded = run_config.load(config, override)
+    cluster_profile.require(loaded.cluster.profile)
     try:
         grid = Grid(studies.study_class(loaded.study)(loaded).axes())
     except RecordingError as error:

@@ -21,7 +21,7 @@ from pydantic import (
 
 import cluster
 from neq.errors import ConfigError
-from workflows import config_problems, studies, yaml_text
+from workflows import cluster_profile, config_problems, studies, yaml_text
 
 NOT_SCIENCE = ("results", "cluster", "sweep", "figures")
 """Keys that cannot change a cell's number."""
@@ -65,18 +65,19 @@ class ClusterConfig(Section):
     """Where the tasks run."""
 
     profile: str = "local"
-    """"local", or the name of a profile in cluster/profiles."""
+    """"local", the name of a profile in cluster/profiles, or the path of your own FILE.yaml."""
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Worker processes; null: one per core."""
+    """Worker processes; null: one per core, or the profile's."""
     memory: str | None = None
-    """Memory of one worker, such as "4GiB"; null: the machine's share."""
+    """Memory of one worker, such as "4GiB"; null: the machine's share, or the profile's."""
 
     @field_validator("profile")
     @classmethod
-    def _known_profile(cls, profile: str) -> str:
-        if profile not in profiles():
-            raise ValueError(f"expected {' or '.join(map(repr, profiles()))}")
-        return profile
+    def _known_profile(cls, profile: str, info: ValidationInfo) -> str:
+        # a file is read when a run begins: a finished run is looked at where its cluster's profile is not
+        if profile not in profiles() and not cluster_profile.is_path(profile):
+            raise ValueError(f"expected {', '.join(map(repr, profiles()))} or the path of a FILE.yaml")
+        return cluster_profile.located(profile, (info.context or {}).get("folder"))
 
     @field_validator("memory")
     @classmethod
@@ -126,7 +127,10 @@ def profiles() -> list[str]:
     >>> profiles()[0]
     'local'
     """
-    return ["local", *sorted(path.stem for path in (Path(cluster.__file__).parent / "profiles").glob("*.yaml"))]
+    return [
+        cluster_profile.LOCAL,
+        *sorted(path.stem for path in (Path(cluster.__file__).parent / "profiles").glob("*.yaml")),
+    ]
 
 
 def data_folder() -> Path:

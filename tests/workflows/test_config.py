@@ -125,8 +125,17 @@ def test_load__profiles_are_those_there_are(tmp_path, monkeypatch):
     monkeypatch.setattr(config.cluster, "__file__", str(tmp_path / "__init__.py"))
     path = write(tmp_path, "recordings: a\n")
     assert config.load(path, ["cluster.profile=campus", "cluster.memory=4GiB"]).cluster.profile == "campus"
-    message = "cluster.profile: expected 'local' or 'campus', found 'moon'"
+    message = "cluster.profile: expected 'local', 'campus' or the path of a FILE.yaml, found 'moon'"
     assert message in problems(path, ["cluster.profile=moon"])
+
+
+def test_load__profile_from_a_file_is_absolute_and_read_later(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").touch()
+    path = write(tmp_path, "recordings: a\n")
+    monkeypatch.chdir("/")
+    assert config.load(path, ["cluster.profile=mine.yaml"]).cluster.profile == str(tmp_path / "mine.yaml")
+    # the config of a finished run names a file that may be on another machine
+    assert config.load(path, ["cluster.profile=gone.yaml"]).cluster.profile == "/gone.yaml"
 
 
 def test_data_path__absolute_then_data_folder_then_beside_the_config(tmp_path):
