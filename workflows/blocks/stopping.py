@@ -116,30 +116,32 @@ class Stopping(Everything):
         region = self._region(chain)
         status = self._repetitions.last(self._status[region])
         found = stop.prefix(status, self._repetitions.last(self._values[region]), self.rule)
-        count = found.offered(self.rule, self._ahead(found.counted, n_worker))
-        chosen = (np.arange(status.shape[-1]) < count[..., None]) & (status == layout.PENDING)
-        needless = stop.judged(status, found) == layout.NOT_NEEDED
-        self._repetitions.put(self._pending[region], self._repetitions.last(self._pending[region]) & ~needless)
-        self._repetitions.put(self.offered[region], chosen)
-        self.offered[region] &= self._pending[region]
-        if not self.offered[region].any():
+        pending = self._repetitions.last(self._pending[region]) & (status == layout.PENDING)
+        pending &= stop.judged(status, found) != layout.NOT_NEEDED
+        self._repetitions.put(self._pending[region], pending)
+        count = found.offered(self.rule, self._ahead(found.counted, n_worker, len(self._holding(chain, self._pending))))
+        self._repetitions.put(self.offered[region], pending & (np.arange(status.shape[-1]) < count[..., None]))
+        blocks = self._holding(chain, self.offered)
+        if not blocks:
             self._close(chain)
-            return []
-        blocks = [one for one in self._chains[chain] if self.offered[self.store.blocks.region(one)].any()]
         released = [block for block in blocks if block not in self.given]
         self.given.update(released)
         return released
 
-    def _ahead(self, counted: np.ndarray, n_worker: int) -> np.ndarray:
+    def _holding(self, chain: Index, mask: np.ndarray) -> list[str]:
+        """Return the blocks of a chain with a cell that is True in ``mask`` (grid)."""
+        return [block for block in self._chains[chain] if mask[self.store.blocks.region(block)].any()]
+
+    def _ahead(self, counted: np.ndarray, n_worker: int, n_block: int) -> np.ndarray:
         """Return how many repetitions of each group to compute that may turn out not to be needed.
 
-        A quarter of those that count, so that a block is not offered for every single one; more where there are
-        fewer chains than workers, who would do nothing else.
+        A quarter of those that count, so that a block is not offered for every single one; and some blocks more where
+        workers would do nothing else, there being fewer chains than workers.
         """
         length = self.store.chunk[self._repetitions.axis]
-        share = math.ceil(n_worker / max(1, len(self._open)))
-        quarter = np.minimum(length, (counted + 3) // 4)
-        return np.maximum(quarter, share * length if share > 1 else 1)
+        share = min(math.ceil(n_worker / max(1, len(self._open))), n_block)
+        quarter = np.maximum(1, np.minimum(length, (counted + 3) // 4))
+        return quarter + max(0, share - 1) * length
 
     def _close(self, chain: Index) -> None:
         """Mark what a chain does not need, once none of its blocks is with a worker."""
