@@ -186,6 +186,11 @@ def cancel(ids: Iterable[int] = (), name: str = "") -> None:
         _run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={name}"])
 
 
+def requeue(job: int) -> bool:
+    """End a running job and put it back into the queue under its own id; return whether SLURM does so."""
+    return not _run(["scontrol", "requeue", str(job)]).returncode
+
+
 def partition(name: str | None) -> Partition | None:
     """Return a partition, the default one for None; None where there is no such partition.
 

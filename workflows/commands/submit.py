@@ -167,8 +167,7 @@ def _again(folder: Path, submission: Submission, job: int) -> None:
 
     The new life of a job keeps id, log and place in `squeue`, so that one `scancel` ends the run for good.
     """
-    done = subprocess.run(["scontrol", "requeue", str(job)], capture_output=True, text=True, env=slurm.environment())
-    if done.returncode:
+    if not slurm.requeue(job):
         other = submit_driver(folder, submission, [f"--dependency=afterany:{job}"])
         jobs.write(folder, replace(submission, jobs={DRIVER: other}))
         return
