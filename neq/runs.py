@@ -41,7 +41,8 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
         Axes in ascending order (the size ``all``, stored as 0, last; ``size_label`` spells it out; the undisturbed
         label ``none`` of an axis first). Numbers of cells that are not ``ok`` are NaN, so integers come as floats.
         ``status`` and ``quality_flags`` are text. Arrays with more dimensions than the axes (theta, drawn units) stay
-        on disk until they are indexed, with their fill value where a cell has none.
+        on disk until they are indexed, with their fill value where a cell has none; a cell that is not needed may
+        have been computed: take of them what is ``ok``.
 
     Raises
     ------
@@ -150,13 +151,13 @@ def _decode_status(codes: xr.DataArray) -> xr.DataArray:
 
 
 def _mask(array: xr.DataArray, status: xr.DataArray, engine: bool) -> xr.DataArray:
-    """Blank what is not a result: numbers of the study unless ok, text only while a cell is pending."""
+    """Blank what is not a result: numbers of the study unless ok, text of a cell that is pending or not needed."""
     if array.dtype.kind in "biuf":
         if engine:
             return array
         values = np.where(status.values == "ok", array.values.astype(float), np.nan)
     else:
-        values = np.where(status.values == "pending", "", array.values.astype(object))
+        values = np.where(np.isin(status.values, ("pending", "not_needed")), "", array.values.astype(object))
     return array.copy(data=values)
 
 

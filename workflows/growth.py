@@ -82,7 +82,9 @@ def _begun(old: Store, single: bool) -> list[tuple[slice, ...]]:
         except StoreError:
             status = np.full([part.stop - part.start for part in region], layout.OK)
         if single:
-            found += [_cell(region, tuple(local)) for local in np.argwhere(status == layout.OK).tolist()]
+            # one that is not needed may have been computed, and be needed again
+            kept = np.isin(status, (layout.OK, layout.NOT_NEEDED))
+            found += [_cell(region, tuple(local)) for local in np.argwhere(kept).tolist()]
         elif (status != layout.PENDING).any():
             found.append(region)
     return found

@@ -72,6 +72,9 @@ def test_open_run__masks_all_but_ok_cells(make_run):
     first = dataset.sel(session="s10", condition="rest", size=4)
     assert first["status"].values.tolist() == ["failed", "impossible", "pending"]
     assert dataset["status"].sel(session="s10", condition="rest", size=0, repetition=0).item() == "not_needed"
+    not_needed = dataset.sel(session="s10", condition="rest", size=0, repetition=0)
+    assert np.isnan(not_needed["value"])
+    assert not_needed["reason"].item() == not_needed["run"].item() == ""
     assert np.isnan(first["value"]).all()
     assert np.isnan(first["n_unit"]).all()
     assert first["reason"].values.tolist() == ["because", "because", ""]

@@ -46,7 +46,7 @@ def run_cell(
         values = study.compute(cell, study.open_inputs(cell, prepared, run_folder))
         return {"status": layout.OK, **_checked(values, outputs, dimensions)}
     except ImpossibleError as error:
-        return {"status": layout.IMPOSSIBLE, "error": _steady(str(error))}
+        return {"status": layout.IMPOSSIBLE, "error": _steady(str(error)) or "impossible"}
     except Exception as error:
         return failure(type(error).__name__, _text(error))
 

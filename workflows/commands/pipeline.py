@@ -13,9 +13,10 @@ import numpy as np
 from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
-from workflows import backend, layout, provenance, studies, warm_up
+from workflows import backend, layout, provenance, stop, studies, warm_up
 from workflows import config as run_config
 from workflows.attributes import plain
+from workflows.blocks import stopping
 from workflows.commands import damage
 from workflows.commands.plan import status_on
 from workflows.commands.summary_text import Outcome, tell
@@ -51,6 +52,8 @@ def run(
     config = make(config).resolved()
     study = make(config)
     folder = config.run_folder
+    if config.sweep.stop is not None:
+        stop.variable(study)
     if prepare is None and (counts := finished(config, study)) is not None:
         say(console, f"{folder} is finished: nothing left to compute.")
         # what is drawn may have changed though no number has: figures older than the config are made again
@@ -78,6 +81,9 @@ def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | Non
     unusable = any(one.error_type or not (config.run_folder / one.path).exists() for one in old.prepared)
     unreadable = any(True for _ in damage.structure(old))
     if not same or unusable or unreadable or sources_changed(config.run_folder):
+        return None
+    # a rule that has changed asks for other cells, or masks others
+    if np.any(stopping.outlook(old, study, config.sweep.stop) != old.status()):
         return None
     counts = count(status_on(Grid(study.axes()), old))
     return None if counts["pending"] else counts

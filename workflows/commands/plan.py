@@ -14,7 +14,7 @@ import psutil
 
 from workflows import config as run_config
 from workflows import layout, studies
-from workflows.commands import disk_use, pilot, plan_sources
+from workflows.commands import disk_use, pilot, plan_sources, plan_stop
 from workflows.grid import REPETITION, Blocks, Grid, Index
 from workflows.reconcile import refuse_another
 from workflows.store import STORE_NAME, Store
@@ -39,6 +39,8 @@ class Plan:
         Blocks with a cell to compute.
     n_impossible
         Cells still to do of which the sources read so far say that they cannot exist.
+    n_least
+        Cells still to do that a stop rule needs in any case; None where there is no rule. Times are of all cells.
     timings
         The timed cells.
     seconds
@@ -60,6 +62,7 @@ class Plan:
     counts: dict[str, int]
     n_block_open: int
     n_impossible: int
+    n_least: int | None
     timings: list[pilot.Timing]
     seconds: tuple[float, float, float]
     peak_memory: float
@@ -128,7 +131,7 @@ def make(
     old = Store.open(folder / STORE_NAME) if (folder / STORE_NAME).exists() else None
     if old is not None:
         refuse_another(old, study, grid, [])
-    status = status_on(grid, old)
+    status, n_least = plan_stop.states(grid, old, study)
     chunk = old.chunk if old is not None else grid.block_shape(config.sweep.block)
     blocks = Blocks(grid.shape, chunk)
     prepared, ingest_seconds = plan_sources.prepare(study, config, folder, old)
@@ -149,6 +152,7 @@ def make(
         counts={name: int((status == code).sum()) for code, name in enumerate(layout.STATUS_NAMES)},
         n_block_open=len(blocks.holding(pending)),
         n_impossible=round(float(weight[out].sum())),
+        n_least=n_least,
         timings=timings,
         seconds=(low + overhead, likely + overhead, high + overhead),
         peak_memory=pilot.peak_memory(),
@@ -163,17 +167,9 @@ def make(
 
 def status_on(grid: Grid, old: Store | None) -> np.ndarray:
     """Return the status in a store of every cell of ``grid`` (u1, grid); cells the store does not have are pending."""
-    status = np.zeros(grid.shape, "u1")
     if old is None or old.names != grid.names:
-        return status
-    places, wanted = [], []
-    for name in grid.names:
-        there = {label: i for i, label in enumerate(old.labels(name))}
-        pairs = [(i, there[label]) for i, label in enumerate(grid.labels(name)) if label in there]
-        wanted.append([i for i, _ in pairs])
-        places.append([j for _, j in pairs])
-    status[np.ix_(*wanted)] = old.status()[np.ix_(*places)]
-    return status
+        return np.zeros(grid.shape, "u1")
+    return plan_stop.on_grid(grid, old, old.status(), layout.PENDING)
 
 
 def _time_cells(

@@ -30,6 +30,9 @@ def lines(plan: Plan) -> list[str]:
         f"cells: {plan.grid.n_cell} in {plan.blocks.n_block} blocks of {shape}; so far {done or 'none done'}",
         f"to do: {plan.n_open} cells in {plan.n_block_open} blocks{_impossible(plan)}",
     ]
+    if plan.n_least is not None and plan.n_open:
+        least = min(plan.n_least, plan.n_open)
+        said.append(f"stop rule: at least {least} of these; all, as planned here, where it is never met")
     if plan.n_source:
         said.append(f"recordings: {plan.n_source_read} of {plan.n_source} read{_unread(plan)}")
     said += [f"  cannot be read, {complaint}" for complaint in plan.broken]

@@ -118,7 +118,8 @@ def _orders(dataset: xr.Dataset, config: NeuralRecordingsConfig) -> Figure:
         return figures.message("orders", f"no orders: {cell}")
     if cell.sizes.get("condition") == 1:
         cell = cell.isel(condition=0)
-    rows = cell[[name for name in cell.data_vars if "order" in cell[name].dims]]
+    # a condition whose cell is not needed has values all the same
+    rows = cell[[name for name in cell.data_vars if "order" in cell[name].dims]].where(cell["status"] == "ok")
     return figures.orders(rows.assign_coords(order=1 + np.arange(cell.sizes["order"])), title=_title(cell))
 
 

@@ -183,3 +183,23 @@ def test_extrapolate__between_sizes_not_from_the_smallest():
     sizes = np.array([10, 20, 40, 70, 100])
     likely = pilot.extrapolate(timings, sizes**2.0, np.ones(5))[1]
     np.testing.assert_allclose(likely, (sizes**3.0 * 1e-6).sum(), rtol=1e-6)
+
+
+def test_make__stop_rule_before_and_after(config, tmp_path):
+    rule = {"absolute_sem": 1e6, "at_least": 3}
+    first = config(sweep={"stop": rule}, repetitions=5)
+    made = plan.make(first)
+    assert (made.counts["pending"], made.n_least) == (60, 36)
+    assert "stop rule: at least 36 of these" in "\n".join(plan_text.lines(made))
+    study = toy_study.Toy(first)
+    there = store.create(tmp_path / "run" / "sweep.zarr", study, [], Grid(study.axes()))
+    status = there.status()
+    status[0, ..., :4], status[1, ..., :1] = layout.OK, layout.FAILED
+    store.Store.open(there.path, "r+").array("status")[:] = status
+    values = store.Store.open(there.path, "r+").array("value")
+    values[:] = np.ones(there.shape)
+    made = plan.make(config(sweep={"stop": rule}, repetitions=7))
+    assert {name: n for name, n in made.counts.items() if n} == {"ok": 18, "failed": 6, "not_needed": 24, "pending": 36}
+    assert made.n_least == 6 * 3
+    assert "24 not needed" in "\n".join(plan_text.lines(made))
+    assert (there.status() == status).all()
