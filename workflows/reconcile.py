@@ -55,12 +55,12 @@ def refuse_another(old: Store, study: Study, grid: Grid, prepared: Sequence[Prep
 
 def differences(old: Store, study: Study, grid: Grid, prepared: Sequence[Prepared]) -> Iterator[str]:
     """Yield one line for each thing that makes the study another than the store's."""
-    yield from _changed("study", old.attrs["study"], study.config.study)
-    yield from _changed("version of the study", old.attrs["study_version"], study.version)
-    yield from _changed("", old.attrs["settings"], attributes.plain(study.settings()))
+    yield from changed("study", old.attrs["study"], study.config.study)
+    yield from changed("version of the study", old.attrs["study_version"], study.version)
+    yield from changed("", old.attrs["settings"], attributes.plain(study.settings()))
     yield from _axis_differences(old.grid, grid)
     now = {output.name: _signature(output) for output in study.outputs()}
-    yield from _changed("variable", {name: _signature(output) for name, output in old.study_outputs.items()}, now)
+    yield from changed("variable", {name: _signature(output) for name, output in old.study_outputs.items()}, now)
     before = {_key(one): one.content for one in old.prepared if one.content}
     for one in prepared:
         if one.content and before.get(_key(one), one.content) != one.content:
@@ -111,14 +111,21 @@ def _axis_differences(old: Grid, new: Grid) -> Iterator[str]:
         yield f"order of the axes: {list(old.names)} in the store, {list(new.names)} in the config"
 
 
-def _changed(path: str, old: Any, new: Any) -> Iterator[str]:
-    """Yield the leaves in which two plain values differ."""
+def changed(path: str, old: Any, new: Any, places: tuple[str, str] = ("the store", "the config")) -> Iterator[str]:
+    """Yield the leaves in which two plain values differ, those of ``places``.
+
+    Examples
+    --------
+    >>> list(changed("", {"lag": 1, "seed": 0}, {"lag": 2, "seed": 0}))
+    ['lag: 1 in the store, 2 in the config']
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(set(old) | set(new)):
             joint = " " if path == "variable" else "."
-            yield from _changed(f"{path}{joint}{key}" if path else key, old.get(key, NOWHERE), new.get(key, NOWHERE))
+            below = f"{path}{joint}{key}" if path else key
+            yield from changed(below, old.get(key, NOWHERE), new.get(key, NOWHERE), places)
     elif old != new:
-        yield f"{path}: {_shown(old)} in the store, {_shown(new)} in the config"
+        yield f"{path}: {_shown(old)} in {places[0]}, {_shown(new)} in {places[1]}"
 
 
 def _shown(value: Any) -> str:

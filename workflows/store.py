@@ -22,7 +22,7 @@ from workflows import layout
 from workflows.attributes import describe
 from workflows.attributes import plain as plain
 from workflows.attributes import settings_hash as settings_hash
-from workflows.grid import Blocks, Grid, Index, Region, stored_label
+from workflows.grid import Blocks, Grid, Index, Region, shown_label, stored_label
 from workflows.studies.base import Axis, Cell, Label, Output, Prepared, Study
 
 STORE_NAME = "sweep.zarr"
@@ -97,6 +97,16 @@ class Store:
     def wanted(self) -> np.ndarray:
         """Which cells the config kept in the store names (bool, grid)."""
         return self.grid.mask({axis.name: axis.labels for axis in Grid(self.study.axes()).axes})
+
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """Labels of the store that the config kept in it does not name, by axis."""
+        now = Grid(self.study.axes())
+        found = {
+            axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
+            for axis in self.grid.axes
+        }
+        return {name: labels for name, labels in found.items() if labels}
 
     def array(self, name: str) -> zarr.Array:
         """Return the zarr array of one variable, opened once."""

@@ -87,7 +87,7 @@ def look(run_folder: Path) -> Snapshot:
             if states[place] == STATES.index("pending"):
                 states[place] = STATES.index(RUNNING)
     states[~opened.wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, _left_out(opened))
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, opened.left_out)
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
@@ -167,15 +167,6 @@ def _driver(snapshot: Snapshot) -> list[str]:
     if progress.get("dashboard"):
         lines += [f"dashboard: {progress['dashboard']}"]
     return lines
-
-
-def _left_out(opened: Store) -> dict[str, list[str]]:
-    now = Grid(opened.study.axes())
-    found = {
-        axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
-        for axis in opened.grid.axes
-    }
-    return {name: labels for name, labels in found.items() if labels}
 
 
 def _counts(states: np.ndarray) -> dict[str, int]:
