@@ -122,7 +122,7 @@ class Sweep:
         found = {}
         for line in names.read_text().splitlines() if names.exists() else ():
             found |= commands.jobs(name=json.loads(line)["name"])
-        return {number: job for number, job in found.items() if not job.ended}
+        return {number: job for number, job in found.items() if job.waits or job.runs}
 
     def running(self):
         return [job for job in self.jobs().values() if job.runs]

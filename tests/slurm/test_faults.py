@@ -85,7 +85,7 @@ def test_case_7__driver_killed_and_started_again(sweep, local_store, until):
     driver = sweep.configure({"workers": 6}, seconds=0.5).start()
     until(lambda: sweep.n_done() > 10)
     driver.kill()
-    driver.wait()
+    driver.communicate()
     left = set(sweep.jobs())
     assert len(left) >= N_WORKER
     assert "nobody drives it; go on: neq run" in sweep.status()
@@ -121,10 +121,10 @@ def test_case_9__cell_that_crashes_its_worker(sweep, local_store):
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
-        ({"partition": "down"}, "Required partition not available (inactive or drain)"),
-        ({"partition": "nope"}, "invalid partition specified: nope"),
-        ({"memory": "900GiB"}, "Memory specification can not be satisfied"),
-        ({"partition": "short", "walltime": "01:00:00"}, "their walltime is longer than the partition allows"),
+        ({"partition": "down"}, "partition down is INACTIVE"),
+        ({"partition": "nope"}, "there is no partition 'nope'"),
+        ({"memory": "900GiB"}, "sbatch refused the job: Memory specification can not be satisfied"),
+        ({"directives": ["--constraint=moonstone"]}, "sbatch refused the job: Invalid feature specification"),
     ],
 )
 def test_case_8__partition_that_refuses(sweep, profile, message):
@@ -161,7 +161,7 @@ def test_case_3__cell_that_needs_more_memory(sweep, local_store):
 
 @pytest.mark.long
 def test_case_3__cell_that_never_has_enough_memory(sweep):
-    code, out, _ = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=2000, hog_pause=0.1).finish()
+    code, _, _ = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=2000, hog_pause=0.1).finish()
     assert code == 1
     failed = sweep.store.status() == layout.FAILED
     assert np.argwhere(failed).tolist() == [[1, 0, 0, 1]]
@@ -173,8 +173,7 @@ def test_case_3__cell_that_never_has_enough_memory(sweep):
 @pytest.mark.long
 def test_case_4__walltime_shorter_than_the_sweep(sweep, local_store):
     profile = {"walltime": "00:01:00", "workers": 2}
-    code, _, err = sweep.configure(profile, seconds=3.0).start(), None, None
-    code, _, err = sweep.end(sweep.processes[0], 500)
+    code, _, err = sweep.end(sweep.configure(profile, seconds=3.0).start(), 500)
     assert (code, err) == (0, "")
     assert_same_bits(sweep.store, local_store)
     # workers leave between two cells
@@ -204,7 +203,7 @@ def test_case_10__scheduler_killed_with_its_driver(sweep, until):
     driver = sweep.configure({"workers": 6}, seconds=0.5).start()
     until(lambda: sweep.n_done() > 10)
     driver.kill()
-    driver.wait()
+    driver.communicate()
     # nobody cancels them: workers leave, and those that start now find no scheduler
     until(lambda: not sweep.jobs(), 150)
     code, _, _ = sweep.finish()
