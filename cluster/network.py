@@ -69,3 +69,18 @@ def interface_of(host: str) -> str | None:
     ('lo', None)
     """
     return next((name for name, address in interfaces().items() if address == host), None)
+
+
+def can_listen(host: str) -> bool:
+    """Whether an address belongs to this machine, so that a server here may listen on it.
+
+    Examples
+    --------
+    >>> can_listen("127.0.0.1"), can_listen("203.0.113.1")
+    (True, False)
+    """
+    try:
+        with socket.create_server((host, 0)):
+            return True
+    except OSError:
+        return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
-import socket
 import sys
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from dask_jobqueue.sge import SGEJob
 from dask_jobqueue.slurm import SLURMJob
 
 from .errors import ClusterError
-from .network import scheduler_host
+from .network import can_listen, scheduler_host
 from .profile import Profile
 from .settings import SETTINGS, worker_environment
 
@@ -89,15 +89,16 @@ def make_cluster(profile: Profile, log_folder: Path | str) -> Any:
         The interface of the profile does not exist, or its host is not this machine.
     """
     host = scheduler_host(profile.scheduler_host, profile.interface)
-    options = {"host": host, "dashboard_address": f"{host}:{_free_port(host)}"}
-    try:
-        with dask.config.set(SETTINGS), _own_defaults():
-            return CLUSTERS[profile.scheduler](scheduler_options=options, **job_options(profile, log_folder))
-    except (OSError, RuntimeError) as error:
+    if not can_listen(host):
         raise ClusterError(
-            f"No scheduler can listen on {host} ({' '.join(str(error).split())}): "
-            "set the profile's interface or scheduler_host to an address of this machine that the nodes can reach."
-        ) from error
+            f"No scheduler can listen on {host}, which is no address of this machine: set the profile's interface or "
+            "scheduler_host to one that the nodes can reach."
+        )
+    options = {"host": host, "dashboard_address": f"{host}:{DASHBOARD_PORT}"}
+    with dask.config.set(SETTINGS), _own_defaults(), warnings.catch_warnings():
+        # the dashboard then takes another port
+        warnings.filterwarnings("ignore", message="(?s)Port .* is already in use")
+        return CLUSTERS[profile.scheduler](scheduler_options=options, **job_options(profile, log_folder))
 
 
 def job_options(profile: Profile, log_folder: Path | str, margin: float | None = None) -> dict[str, Any]:
@@ -182,14 +183,3 @@ def _own_defaults() -> Any:
     """Return the context in which dask-jobqueue sees its own defaults: a script holds what its profile says."""
     text = resources.files(dask_jobqueue).joinpath("jobqueue.yaml").read_text(encoding="utf-8")
     return dask.config.set(yaml.safe_load(text))
-
-
-def _free_port(host: str) -> int:
-    """Return Dask's usual port, or 0 (any) where it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, DASHBOARD_PORT))
-        except OSError:
-            return 0
-    return DASHBOARD_PORT
