@@ -77,11 +77,11 @@ def assert_same_bits(one, other):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def kill_again_and_again(folder, rng, n_kill, worker_kills):
+def kill_again_and_again(folder, rng, n_kill, worker_kills, **keys):
     """Start drivers with their clusters, and kill workers and drivers at random moments; return the kills."""
     killed = 0
     while killed < n_kill:
-        with driver(folder, **CELLS, **SLOW) as process:
+        with driver(folder, **CELLS | SLOW | keys) as process:
             process.stdout.readline()
             for _ in range(worker_kills):
                 time.sleep(rng.uniform(0.1, 0.7))
@@ -125,6 +125,23 @@ def test_kills__drivers_and_dask_workers(tmp_path, uninterrupted, n_kill):
     assert kill_again_and_again(tmp_path, random.Random(n_kill), n_kill, worker_kills=4) >= n_kill
     finish(tmp_path, **CELLS)
     assert_same_bits(bits(tmp_path), uninterrupted)
+
+
+def test_kills__the_stop_rule_ends_at_the_same_repetitions(tmp_path, uninterrupted):
+    keys = {"repetitions": 16, "sweep": {"block": {"repetition": 3}, "stop": {"absolute_sem": 0.4, "at_least": 4}}}
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    finish(calm, **CELLS | keys)
+    kill_again_and_again(killed, random.Random(5), n_kill=4, worker_kills=2, **keys)
+    finish(killed, **CELLS | keys)
+    one, other = bits(calm), bits(killed)
+    np.testing.assert_array_equal(one["status"], other["status"])
+    ok = one["status"] == layout.OK
+    assert 0 < ok.sum() < (one["status"] == layout.NOT_NEEDED).sum()
+    for name in BITS:
+        np.testing.assert_array_equal(one[name][ok], other[name][ok])
+    # what was computed and masked comes back as it would have been without a rule
+    finish(killed, **CELLS)
+    assert_same_bits({name: values[:, :, :, :8] for name, values in bits(killed).items()}, uninterrupted)
 
 
 STOPPED = """
