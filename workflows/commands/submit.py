@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,9 +169,6 @@ def _again(folder: Path, submission: Submission, job: int) -> None:
     if not slurm.requeue(job):
         other = submit_driver(folder, submission, [f"--dependency=afterany:{job}"])
         jobs.write(folder, replace(submission, jobs={DRIVER: other}))
-        return
-    # SLURM ends this life of the job now
-    time.sleep(1.0)
 
 
 def _absolute(profile: str) -> str:
