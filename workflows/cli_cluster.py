@@ -95,10 +95,11 @@ def _show(findings: list[Finding], profile: str, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"neq cluster check {profile}", title_justify="left", show_header=False, box=None)
+    table = Table(show_header=False, box=None)
     for one in findings:
         text = Text(one.text)
         if one.remedy:
             text.append(f"\n-> {one.remedy}", style="italic")
         table.add_row(Text(one.kind, style=COLOURS[one.kind]), text)
+    console.print(Text(f"neq cluster check {profile}", style="bold"))
     console.print(table)
