@@ -18,11 +18,12 @@ import distributed
 from . import autopsy, leaving, limits, slurm
 from .ends import End, Kind
 from .errors import ClusterError
+from .ledger import run_of
 from .local import _silence
 from .profile import Profile
 from .script import job_script, make_cluster
 from .settings import SETTINGS
-from .watchdog import Watchdog, run_of
+from .watchdog import Watchdog
 
 STAGGER = 0.1
 """Workers leave within this part of their lifetime, not all at once."""
@@ -79,7 +80,7 @@ class BatchClient(distributed.Client):
         if self.watchdog is None or run is None:
             return End(Kind.CRASH, "it was killed from outside or ran out of memory")
         end = self.watchdog.end_of(worker, died + NANNY_SECONDS)
-        if end is None and waited > NANNY_SECONDS and self.watchdog.runs(worker):
+        if end is None and waited > NANNY_SECONDS and self.watchdog.runs(worker, died + NANNY_SECONDS):
             said = autopsy.ask_nanny(self, worker, self._kills.get(run, 0))
             if said is not None:
                 end, self._kills[run] = said

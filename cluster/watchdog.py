@@ -6,14 +6,14 @@ import contextlib
 import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from .decide import Decision, Failures, Limits, Record, decide
-from .ends import End, Kind, of_job, place, requeued
+from .decide import Limits, decide
+from .ends import End
 from .errors import ClusterError
+from .ledger import Ledger, run_of
 from .profile import Profile
 from .slurm import Job
 
@@ -82,14 +82,7 @@ class Watchdog:
         self._margin: float | None = None
         self._most_level = MOST_RAISES
         self._lock, self._wake, self._stop = threading.RLock(), threading.Event(), threading.Event()
-        self._jobs: dict[int, Job] = {}
-        self._levels: dict[int, int] = {}
-        self._ends: dict[tuple[int, int], End] = {}
-        self._seen: dict[tuple[int, int], float] = {}
-        self._begun: dict[tuple[int, int], float] = {}
-        self._connected: dict[tuple[int, int], int] = {}
-        self._cancelled: set[int] = set()
-        self._failures, self._failed = 0, (0.0, "")
+        self._ledger = Ledger(self._stderr, self._tell)
         self._looked = self._raised = -math.inf
         self._thread = threading.Thread(target=self._keep, name="neq-watchdog", daemon=True)
 
@@ -114,6 +107,11 @@ class Watchdog:
             self._thread.join()
         with contextlib.suppress(ClusterError):
             self.system.cancel(name=self.name)
+
+    @property
+    def ended(self) -> str:
+        """How many jobs have ended and why the last did, in words."""
+        return str(self._ledger)
 
     def need(self, n_worker: int) -> None:
         """Say how many workers the work that is left can use: no more are submitted."""
@@ -142,14 +140,8 @@ class Watchdog:
     def has_memory(self) -> bool:
         """Whether no worker with less memory than is wanted now is left."""
         with self._lock:
-            return self._looked > self._raised and all(
-                self._levels.get(number, 0) >= self.level for number, _ in self._connected
-            )
-
-    def alive(self) -> bool:
-        """Whether a job waits or runs, so that workers may still come."""
-        with self._lock:
-            return bool(self._jobs) or not self.problem
+            levels = [self._ledger.levels.get(job, 0) for job, _ in self._ledger.connected]
+            return self._looked > self._raised and all(level >= self.level for level in levels)
 
     def end_of(self, worker: str, died: float) -> End | None:
         """Return how the job of a worker ended; None while that is not known.
@@ -163,35 +155,35 @@ class Watchdog:
         if run is None:
             return None
         with self._lock:
-            if run in self._ends:
-                return self._ends[run]
+            if run in self._ledger.ends:
+                return self._ledger.ends[run]
             if self._looked < time.monotonic() - WAKE_SECONDS or self._looked < died:
                 self._wake.set()
         return None
 
-    def runs(self, worker: str) -> bool:
-        """Whether the job of a worker was running, with that worker connected, when we last looked."""
+    def runs(self, worker: str, since: float) -> bool:
+        """Whether the job of a worker runs, with that worker connected, as far as was seen after a moment."""
         run = run_of(worker)
         with self._lock:
-            return run is not None and run not in self._ends and bool(self._connected.get(run))
+            seen = self._looked > since and run is not None and run not in self._ledger.ends
+            return seen and bool(self._ledger.connected[run])
 
     def look(self) -> None:
         """Compare jobs with workers once, and do what has to be done."""
-        begin = time.monotonic()
+        now = time.monotonic()
         found = self._found()
         names = list(self._workers())
         with self._lock:
-            self._digest(found, names)
-            decision = self._decide()
-            self._cancelled.update(decision.cancel)
-            self._looked = begin
-            self.problem = decision.stop
-            lost = [f"neq-{number}-{restart}" for number, restart in self._connected if (number, restart) in self._ends]
+            self._ledger.update(found, names, self.level, now)
+            decision = decide(self._ledger.records(now), self._limits(), self._ledger.failures(now))
+            self._ledger.cancelled(decision.cancel)
+            self._looked, self.problem = now, decision.stop
+            stale = self._ledger.stale_workers()
         self._say(decision.note)
         if decision.cancel:
             self.system.cancel(ids=decision.cancel)
-        if lost:
-            self._dismiss(lost)
+        if stale:
+            self._dismiss(stale)
         self._submit(decision.submit)
 
     def _keep(self) -> None:
@@ -210,68 +202,9 @@ class Watchdog:
     def _found(self) -> dict[int, Job]:
         """Return what the batch system says of our jobs, those that it has forgotten too."""
         found = dict(self.system.jobs((), self.name))
-        gone = set(self._jobs) - found.keys()
+        gone = self._ledger.jobs.keys() - found.keys()
         found |= self.system.ended(gone) if gone else {}
         return found | {number: Job(number, "UNKNOWN") for number in gone - found.keys()}
-
-    def _digest(self, found: Mapping[int, Job], names: Iterable[str]) -> None:
-        """Note what has become of jobs and workers since the last look."""
-        now = time.monotonic()
-        self._connected = Counter(filter(None, map(run_of, names)))
-        if self._connected.keys() - self._seen.keys():
-            self._failures = 0
-        self._seen |= dict.fromkeys(self._connected, now)
-        for job in found.values():
-            self._follow(job)
-
-    def _follow(self, job: Job) -> None:
-        """Note what has become of a job since the last look."""
-        for restart in range(job.restarts):
-            if (job.id, restart) not in self._ends:
-                self._note_end((job.id, restart), requeued(job))
-        run = (job.id, job.restarts)
-        if job.ended:
-            self._jobs.pop(job.id, None)
-            if run not in self._ends:
-                self._note_end(run, self._end(job))
-        else:
-            self._jobs[job.id] = job
-            self._levels.setdefault(job.id, self.level)
-
-    def _end(self, job: Job) -> End:
-        end = of_job(job, self._stderr(job))
-        if job.id in self._cancelled and job.state == "CANCELLED":
-            return End(Kind.OUTSIDE, f"CANCELLED: it was no longer of use {place(job)}")
-        never_came = (job.id, job.restarts) not in self._seen
-        if never_came and (end.kind is not Kind.OUTSIDE or job.state == "TIMEOUT"):
-            self._failures += 1
-            last = self._stderr(job).strip().split("\n")[-1][-300:]
-            text = f"{end.text}{': ' if last else ''}{last}"
-            self._failed = (time.monotonic(), text)
-        return end
-
-    def _note_end(self, run: tuple[int, int], end: End) -> None:
-        self._ends[run] = end
-        self._tell(f"job {run[0]} ended: {end.text}")
-
-    def _decide(self) -> Decision:
-        now = time.monotonic()
-        records = []
-        for job in self._jobs.values():
-            run = (job.id, job.restarts)
-            records.append(
-                Record(job, self._connected.get(run, 0), self._silence(job, now), self._levels.get(job.id, 0))
-            )
-        when, text = self._failed
-        return decide(records, self._limits(), Failures(self._failures, now - when, text))
-
-    def _silence(self, job: Job, now: float) -> float:
-        """Return for how long a job has run without a worker."""
-        run = (job.id, job.restarts)
-        if not job.runs:
-            self._begun.pop(run, None)
-            return 0.0
-        return now - self._seen.get(run, self._begun.setdefault(run, now))
 
     def _limits(self) -> Limits:
         jobs = math.ceil(min(self._wanted, self._useful) / self.profile.processes)
@@ -289,8 +222,7 @@ class Watchdog:
                 self._refused(error, level)
                 return
             with self._lock:
-                self._levels[job] = level
-                self._jobs.setdefault(job, Job(job, "PENDING"))
+                self._ledger.submitted(job, level)
             self._tell(f"job {job} submitted")
 
     def _refused(self, error: ClusterError, level: int) -> None:
@@ -299,7 +231,7 @@ class Watchdog:
         with self._lock:
             if level:
                 self.level = self._most_level = level - 1
-            elif not self._jobs:
+            elif not self._ledger.jobs:
                 self.problem = str(error)
 
     def _stderr(self, job: Job) -> str:
@@ -317,17 +249,3 @@ class Watchdog:
     def _tell(self, text: str) -> None:
         with contextlib.suppress(OSError), (self._logs / "events.log").open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-
-
-def run_of(worker: str) -> tuple[int, int] | None:
-    """Return job and restart of a worker from its name, None for a worker that is not ours.
-
-    Examples
-    --------
-    >>> run_of("neq-12-1"), run_of("neq-12-0-3"), run_of("tcp://127.0.0.1:5")
-    ((12, 1), (12, 0), None)
-    """
-    parts = str(worker).split("-")
-    if parts[0] != "neq" or len(parts) < 3 or not all(part.isdecimal() for part in parts[1:3]):
-        return None
-    return int(parts[1]), int(parts[2])

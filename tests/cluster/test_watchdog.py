@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from cluster.decide import SILENT_SECONDS, START_FAILURES, Failures, Limits, Record, decide, note
 from cluster.ends import Kind
 from cluster.errors import ClusterError
+from cluster.ledger import run_of
 from cluster.profile import Profile
 from cluster.slurm import Job
-from cluster.watchdog import Watchdog, run_of
+from cluster.watchdog import Watchdog
 
 
 def waiting(number, reason="Priority", level=0):

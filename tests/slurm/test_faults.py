@@ -150,7 +150,7 @@ def test_case_8__jobs_that_fail_at_their_start(sweep):
 
 @pytest.mark.long
 def test_case_3__cell_that_needs_more_memory(sweep, local_store):
-    code, _, err = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=500).finish()
+    code, _, err = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=350).finish()
     assert (code, err) == (0, "")
     place = (1, 0, 0, 1)
     np.testing.assert_array_equal(sweep.store.read("value"), local_store.read("value"))

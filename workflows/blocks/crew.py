@@ -83,6 +83,11 @@ class Crew(Generic[T]):
         """How the jobs stand, in words; empty where there are none."""
         return self._watchdog.note if self._watchdog is not None else ""
 
+    @property
+    def ended(self) -> str:
+        """How many jobs have ended and why the last did, in words; empty where none has."""
+        return self._watchdog.ended if self._watchdog is not None else ""
+
     def need(self, n_block: int, longest: float) -> None:
         """Say how many blocks are left, and the time (s) of the longest cell so far."""
         if self._watchdog is not None:

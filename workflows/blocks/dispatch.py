@@ -243,6 +243,7 @@ class Dispatch:
                 "n_failed": self._n_failed,
                 "n_worker": self._crew.n_thread,
                 "jobs": self._crew.note,
+                "ended": self._crew.ended,
                 "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
                 "dashboard": self.client.dashboard_link,
                 "rate": (done - first) / max(now - begun, 1e-9),

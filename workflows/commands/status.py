@@ -164,6 +164,7 @@ def _driver(snapshot: Snapshot) -> list[str]:
     if rate > 0:
         left = duration((progress["n_cell"] - progress["n_done"]) / rate)
         lines += [f"{progress['n_worker']} workers, {rate:.3g} cells/s, {left} left"]
+    lines += [f"{name}: {progress[name]}" for name in ("jobs", "ended") if progress.get(name)]
     if progress.get("dashboard"):
         lines += [f"dashboard: {progress['dashboard']}"]
     return lines
