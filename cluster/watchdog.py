@@ -165,8 +165,9 @@ class Watchdog:
         """Whether the job of a worker runs, with that worker connected, as far as was seen after a moment."""
         run = run_of(worker)
         with self._lock:
-            seen = self._looked > since and run is not None and run not in self._ledger.ends
-            return seen and bool(self._ledger.connected[run])
+            if run is None or run in self._ledger.ends:
+                return False
+            return self._looked > since and self._ledger.connected[run] > 0
 
     def look(self) -> None:
         """Compare jobs with workers once, and do what has to be done."""
