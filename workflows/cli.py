@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workflows import cli_share, cli_submit
 from workflows.cli_cluster import cluster_app
 from workflows.cli_config import ConfigFile, Debug, Overrides, config_app
 from workflows.guard import EXIT_FAILED, end_cleanly, guarded
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(cluster_app, name="cluster")
+app.command()(cli_submit.submit)
+app.command(hidden=True)(cli_submit.job_step)
 
 RerunOverrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="cluster.KEY=VALUE or sweep.deaths=N, nothing else.")
@@ -120,7 +123,7 @@ def plan(
 @guarded
 def status(
     run: RunFolder,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until the run ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until the run ends; Ctrl-C leaves.")] = False,
     debug: Debug = False,
 ) -> None:
     """Show how far a run is, along each axis, from its files alone.
@@ -130,9 +133,10 @@ def status(
     neq status results/demo --watch
     """
     from workflows.commands import status as states
+    from workflows.commands import watch as watching
 
     if watch:
-        states.watch(run, _console())
+        watching.watch(run, _console())
     else:
         _console().print(states.show(states.look(run)), highlight=False, soft_wrap=True)
 
@@ -246,6 +250,10 @@ def report(run: RunFolder, debug: Debug = False) -> None:
 
     loaded = load_run(run)
     typer.echo(write_report(run, studies.study_class(loaded.study)(loaded)))
+
+
+for _command in (cli_share.freeze, cli_share.merge):
+    app.command()(_command)
 
 
 def main() -> None:

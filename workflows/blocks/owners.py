@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from neq.errors import LeaseLostError, StoreError
@@ -90,6 +91,14 @@ def count_marks(token_folder: Path) -> int:
         return (token_folder / STARTED).stat().st_size // MARK_BYTES
     except FileNotFoundError:
         return 0
+
+
+def running(run_folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield each block that has an owner, with the number of the cell that its owner began last."""
+    for block in _list(run_folder / FOLDER):
+        for token in _list(run_folder / FOLDER / block):
+            if token not in (STARTED, DEATHS) and not token.startswith(GONE):
+                yield from ((block, number) for number in read_marks(run_folder / FOLDER / block / token)[-1:])
 
 
 def earlier_starts(run_folder: Path, block: str) -> dict[int, int]:

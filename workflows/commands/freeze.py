@@ -20,7 +20,6 @@ from zarr.codecs import ZstdCodec
 import neq
 from neq.errors import StoreError
 from workflows import layout, lease, provenance, staging
-from workflows.blocks import owners
 from workflows.commands import damage
 from workflows.grid import Index, Region
 from workflows.store import STORE_NAME, Store, consolidate, problems
@@ -86,8 +85,7 @@ def freeze(
         A driver works on the run.
     """
     Store.open(run_folder / STORE_NAME)
-    with lease.acquire(run_folder) as held:
-        owners.revoke_all(run_folder, held.epoch)
+    with lease.acquire(run_folder):
         opened = Store.open(run_folder / STORE_NAME)
         status = opened.status()
         n_pending = int((opened.wanted & (status == layout.PENDING)).sum())
@@ -100,7 +98,7 @@ def freeze(
         staging.sweep(run_folder)
         path = _path(run_folder, zipped)
         with problems(path), (_zipped if zipped else staging.staged)(path) as part:
-            _copy(opened, part, _facts(run_folder), progress)
+            _copy(opened, status, part, _facts(run_folder), progress)
     files = [path] if zipped else [file for file in path.rglob("*") if file.is_file()]
     return Frozen(path, status.size, n_pending, len(files), sum(file.stat().st_size for file in files))
 
@@ -139,13 +137,17 @@ def _facts(run_folder: Path) -> dict[str, Any]:
     return {"run": run_folder.resolve().name, "time": provenance.now(), "neq": neq.__version__, "runs": runs}
 
 
-def _copy(opened: Store, target: Path, facts: dict[str, Any], progress: Callable[[int, int], Any]) -> None:
+def _copy(
+    opened: Store, status: np.ndarray, target: Path, facts: dict[str, Any], progress: Callable[[int, int], Any]
+) -> None:
     group = zarr.open_group(target, mode="w", zarr_format=3)
     for axis in opened.grid.axes:
         layout.create_coordinate(group, axis)
     for done, output in enumerate(opened.outputs.values()):
         progress(done, len(opened.outputs))
         _copy_array(opened, output, group)
+    # as it was before the values were read: tasks without a driver may have finished cells meanwhile
+    group[layout.STATUS][...] = status
     group.attrs.update({"neq": opened.attrs, layout.FROZEN: facts})
     consolidate(target)
     for file in target.rglob("*"):

@@ -148,7 +148,10 @@ def _part(
     first = source.positions[0]
     inside = np.flatnonzero((first >= rows.start) & (first < rows.stop))
     at = np.ix_(first[inside] - rows.start, *source.positions[1:])
-    if inside.size == len(first):
+    if output.name == layout.STATUS:
+        # as it was before the values are read
+        values = source.status[inside]
+    elif inside.size == len(first):
         values = source.store.read(output.name)
     else:
         others = tuple(slice(0, n) for n in source.store.shape[1:])

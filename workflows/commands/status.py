@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,8 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +25,6 @@ RUNNING = "running"
 STATES = ("ok", "failed", "impossible", "not_needed", RUNNING, "pending")
 MOST_ROWS = 12
 """Longer axes are shown in ranges of labels."""
-WATCH_SECONDS = 2.0
 _NO_STATE = 255
 
 
@@ -53,6 +52,8 @@ class Snapshot:
     left_out
         Labels of the store that its present config leaves out, by axis; their cells are counted, but no figure has
         them.
+    submitted
+        Ids of the batch jobs that were submitted for it.
     """
 
     run_folder: Path
@@ -60,6 +61,7 @@ class Snapshot:
     rows: list[Row]
     driver: dict[str, Any] | None
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    submitted: tuple[int, ...] = ()
 
     @property
     def n_left(self) -> int:
@@ -77,33 +79,30 @@ def look(run_folder: Path) -> Snapshot:
     """
     driver = lease.current(run_folder)
     path = run_folder / STORE_NAME
-    if driver is not None and not (path / "zarr.json").exists():
+    if driver is not None and not path.exists():
         return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver)
     opened = Store.open(path)
     codes = np.array([STATES.index(name) for name in layout.STATUS_NAMES], "u1")
     states = codes[opened.status()]
-    if driver is not None:
+    submitted = _submitted(run_folder)
+    if driver is not None or submitted:
         for place in running(opened, run_folder):
             if states[place] == STATES.index("pending"):
                 states[place] = STATES.index(RUNNING)
     states[~opened.wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, opened.left_out)
+    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, opened.left_out, submitted)
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
     """Yield the place in the grid of the cell that each owner of a block began last."""
-    folder = run_folder / owners.FOLDER
-    for block in folder.iterdir() if folder.exists() else ():
-        for token in (path for path in block.glob("*-*") if not path.name.startswith(owners.GONE)):
-            marks = owners.read_marks(token)
-            if marks:
-                region, local = opened.blocks.region(block.name), opened.blocks.local(marks[-1])
-                yield tuple(part.start + i for part, i in zip(region, local, strict=True))
+    for block, number in owners.running(run_folder):
+        region, local = opened.blocks.region(block), opened.blocks.local(number)
+        yield tuple(part.start + i for part, i in zip(region, local, strict=True))
 
 
 def show(snapshot: Snapshot) -> RenderableType:
     """Return what `neq status` prints."""
-    lines = [_headline(snapshot), *_driver(snapshot)]
+    lines = [headline(snapshot), *_driver(snapshot)]
     lines += [f"left out by the config: {axis} {', '.join(labels)}" for axis, labels in snapshot.left_out.items()]
     if not snapshot.rows:
         return Text("\n".join(lines))
@@ -120,31 +119,8 @@ def show(snapshot: Snapshot) -> RenderableType:
     return Group(Text("\n".join(lines)), table)
 
 
-def watch(run_folder: Path, console: Console, every: float = WATCH_SECONDS) -> None:
-    """Show a run until nobody drives it: renewed in place on a terminal, else a line when something has changed."""
-    if not console.is_terminal:
-        _watch_lines(run_folder, console, every)
-        return
-    with Live(show(look(run_folder)), console=console, auto_refresh=False) as live:
-        while lease.current(run_folder) is not None:
-            time.sleep(every)
-            live.update(show(look(run_folder)), refresh=True)
-
-
-def _watch_lines(run_folder: Path, console: Console, every: float) -> None:
-    said = ""
-    while True:
-        snapshot = look(run_folder)
-        line = _headline(snapshot)
-        if line != said:
-            console.print(line, highlight=False, soft_wrap=True)
-        said = line
-        if snapshot.driver is None:
-            return
-        time.sleep(every)
-
-
-def _headline(snapshot: Snapshot) -> str:
+def headline(snapshot: Snapshot) -> str:
+    """Return the counts of all cells in one line."""
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in snapshot.counts.items() if n)
     return f"{snapshot.run_folder}: {sum(snapshot.counts.values())} cells{': ' if counts else ''}{counts}"
 
@@ -154,6 +130,9 @@ def _driver(snapshot: Snapshot) -> list[str]:
     driver = snapshot.driver
     if driver is None:
         config = snapshot.run_folder / "config.yaml"
+        if snapshot.n_left and snapshot.submitted:
+            ids = ",".join(map(str, snapshot.submitted))
+            return [f"jobs {ids} were submitted for it, none of them drives it now; see squeue -j {ids}"]
         return [f"nobody drives it; go on: neq run {config}"] if snapshot.n_left else ["finished"]
     progress = driver["progress"]
     since = duration(max(0.0, time.time() - driver["since"]))
@@ -168,6 +147,15 @@ def _driver(snapshot: Snapshot) -> list[str]:
     if progress.get("dashboard"):
         lines += [f"dashboard: {progress['dashboard']}"]
     return lines
+
+
+def _submitted(run_folder: Path) -> tuple[int, ...]:
+    """Return the ids of the jobs submitted for a run, none where it was not submitted."""
+    note = run_folder / "jobs" / "submitted.json"
+    try:
+        return tuple(json.loads(note.read_text(encoding="utf-8"))["jobs"].values())
+    except (OSError, ValueError, KeyError):
+        return ()
 
 
 def _counts(states: np.ndarray) -> dict[str, int]:

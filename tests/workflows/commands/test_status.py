@@ -85,19 +85,22 @@ def test_rows__long_axes_in_ranges(toy):
     assert sum(row.counts["ok"] for row in rows) == grid.n_cell
 
 
-def test_watch__plain_lines_until_nobody_drives(run_copy):
-    out = io.StringIO()
-    held = lease.acquire(run_copy)
-    calls = iter([0, 1])
+def test_look__submitted_jobs_that_wait(run_copy):
+    reset(run_copy, np.s_[0])
+    (run_copy / "jobs").mkdir(exist_ok=True)
+    (run_copy / "jobs" / "submitted.json").write_text(json.dumps({"jobs": {"driver": 12, "next": 13}}))
+    assert "jobs 12,13 were submitted for it" in text(run_copy)
+    token = owners.grant(run_copy, "0.0.0.0", "1-1")
+    (token / owners.STARTED).write_bytes(b"0000001\n")
+    assert status.look(run_copy).counts["running"] == 1
 
-    def sleep(seconds):
-        if next(calls):
-            held.release()
 
-    original, status.time.sleep = status.time.sleep, sleep
-    try:
-        status.watch(run_copy, Console(file=out, width=200), every=0.0)
-    finally:
-        status.time.sleep = original
-    assert out.getvalue().count("36 cells") == 1
-    assert "\x1b" not in out.getvalue()
+def test_running__the_last_cell_of_each_owner(tmp_path):
+    assert list(owners.running(tmp_path)) == []
+    for block, marks in {"0.0": b"0000001\n0000002\n", "0.1": b"", "1.0": b"0000003\n00000"}.items():
+        (owners.grant(tmp_path, block, "1-1") / owners.STARTED).write_bytes(marks)
+    gone = owners.block_folder(tmp_path, "1.1") / f"{owners.GONE}1-1"
+    gone.mkdir(parents=True)
+    (gone / owners.STARTED).write_bytes(b"0000004\n")
+    (owners.block_folder(tmp_path, "1.1") / owners.STARTED).write_text("1-0 4\n")
+    assert sorted(owners.running(tmp_path)) == [("0.0", 2), ("1.0", 3)]
