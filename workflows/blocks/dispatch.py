@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import time
 import uuid
@@ -25,7 +26,10 @@ from workflows.grid import REPETITION, SIZE, shown_label
 from workflows.lease import Lease
 from workflows.store import Store, problems
 
-MOST_IN_FLIGHT = 1_000
+MOST_IN_FLIGHT = 10_000
+"""No more blocks than workers are given away; of more workers than this the scheduler makes little."""
+MOST_COUNTED = 200
+"""Only so many blocks in flight are looked at for cells they have finished; the others are taken to be like them."""
 FRUITLESS_OFFERS = 30
 """So many offers in a row that end without a block done mean that something else than a cell is wrong."""
 NO_WORKER_SECONDS = 600.0
@@ -230,8 +234,10 @@ class Dispatch:
 
     def _tell(self) -> None:
         """Report progress, with the cells that workers have finished but not yet handed over."""
-        folders = [owners.block_folder(self._folder, o.block) / o.token for o in self._in_flight.values()]
+        offers = list(itertools.islice(self._in_flight.values(), MOST_COUNTED))
+        folders = [owners.block_folder(self._folder, o.block) / o.token for o in offers]
         running = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
+        running = running * len(self._in_flight) // max(1, len(offers))
         done = min(self._n_cell, self._n_done + self.stopping.n_dropped + running)
         self.progress(done, self._n_cell, self._n_failed)
         now = time.time()
