@@ -130,7 +130,8 @@ def test_run__another_study_is_refused_with_the_difference(run_copy):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--cluster", "moon"], "cluster.profile: expected 'local', found 'moon'"),
+        (["--cluster", "moon"], "or the path of a FILE.yaml, found 'moon'"),
+        (["--cluster", "gone.yaml"], "gone.yaml is not there: give the path of a YAML file, or a name of"),
         (["--workers", "0"], "cluster.workers: expected greater than or equal to 1, found 0"),
         (["--set", "cluster.memory=lots"], "expected a size such as 4GiB, found 'lots'"),
         (["--set", "sweep.block={siez: 2}"], "siez"),
@@ -218,7 +219,7 @@ def test_config_check__right_and_wrong(toy_config):
 def test_config_check__what_the_cluster_cannot_be(toy_config):
     result = invoke("config", "check", toy_config, "--set", "cluster.profile=nope", "--set", "cluster.memory=xx")
     assert result.exit_code == 2
-    assert "cluster.profile: expected 'local', found 'nope'" in result.stderr
+    assert re.search(r"cluster.profile: expected 'local', .* or the path of a FILE.yaml, found 'nope'", result.stderr)
     assert "cluster.memory: expected a size such as 4GiB, found 'xx'" in result.stderr
 
 
