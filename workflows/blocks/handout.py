@@ -30,12 +30,11 @@ TAKER, LEFT = "taker", "left"
 
 @dataclass(frozen=True)
 class Given:
-    """A block under a token: ``cells`` to compute (None: all pending), and those given up, with the reason."""
+    """A block under a token, and its ``cells`` to compute; None: all pending."""
 
     block: str
     token: str
     cells: tuple[int, ...] | None
-    condemned: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,7 @@ def grant(opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, run_id
     for block in costliest_first(opened, pending):
         lease.check()
         wanted = {int(number) for number in opened.blocks.numbers(block, pending)}
-        condemned = {number: why for number, why in blame.condemned(block).items() if number in wanted}
-        cells = _turn(opened, block, wanted - set(condemned), blame)
-        token = lease.token()
-        with problems(opened.path.parent):
-            owners.grant(opened.path.parent, block, token)
-        given.append(Given(block, token, cells, condemned))
+        given.append(_grant(opened, block, _turn(opened, block, wanted, blame), lease))
     return HandOut(lease.epoch, run_id, tuple(given))
 
 
@@ -102,7 +96,7 @@ def work(run_folder: Path, given: Given, run_id: str) -> dict[str, Any]:
     """Compute a block whose token was taken; return what :func:`workflows.blocks.task.run_block` does."""
     left = _token_folder(run_folder, given) / LEFT
     try:
-        result = task.run_block(str(run_folder), given.block, given.token, given.condemned, given.cells, run_id)
+        result = task.run_block(str(run_folder), given.block, given.token, None, given.cells, run_id)
     except KeyboardInterrupt:
         # asked to end, as all tasks are when their walltime is over: no cell is to blame
         with contextlib.suppress(OSError):
@@ -132,12 +126,27 @@ def judge(opened: Store, earlier: HandOut, blame: Blame, cause: Callable[[int], 
     return found
 
 
+def give_up(opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, run_id: str) -> None:
+    """Mark the pending cells (bool, grid) failed in which too many tasks died."""
+    for block in opened.blocks.holding(pending):
+        if condemned := blame.condemned(block):
+            given = _grant(opened, block, (), lease)
+            task.run_block(str(opened.path.parent), block, given.token, condemned, (), run_id)
+
+
 def tidy(opened: Store, earlier: HandOut, pending: np.ndarray, lease: Lease) -> None:
     """Forget the owners of the blocks that have no cell left to compute (bool, grid)."""
     left = set(opened.blocks.holding(pending))
     for given in earlier.given:
         if given.block not in left:
             owners.finish(opened.path.parent, given.block, lease.epoch)
+
+
+def _grant(opened: Store, block: str, cells: tuple[int, ...] | None, lease: Lease) -> Given:
+    token = lease.token()
+    with problems(opened.path.parent):
+        owners.grant(opened.path.parent, block, token)
+    return Given(block, token, cells)
 
 
 def _turn(opened: Store, block: str, cells: set[int], blame: Blame) -> tuple[int, ...] | None:
@@ -153,8 +162,7 @@ def _turn(opened: Store, block: str, cells: set[int], blame: Blame) -> tuple[int
 
 def _given(content: Mapping[str, Any]) -> Given:
     cells = content["cells"]
-    condemned = {int(number): why for number, why in content["condemned"].items()}
-    return Given(content["block"], content["token"], None if cells is None else tuple(cells), condemned)
+    return Given(content["block"], content["token"], None if cells is None else tuple(cells))
 
 
 def _token_folder(run_folder: Path, given: Given) -> Path:

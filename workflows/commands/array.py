@@ -21,7 +21,7 @@ from cluster import ends, preload, slurm
 from neq.errors import ConfigError, SweepError
 from workflows import config as run_config
 from workflows import layout, provenance, store, studies
-from workflows.blocks import handout, owners, reset, task
+from workflows.blocks import handout, owners, reset, stopping, task
 from workflows.blocks.blame import Blame
 from workflows.commands import jobs, pipeline, summary_text
 from workflows.commands.jobs import Submission
@@ -94,11 +94,10 @@ def prepare(folder: Path, console: Console) -> int:
         opened = engine.prepare_store(folder, study, prepared, lease)
         store.drop_consolidated(opened.path)
         write_config(folder, config)
-        run_id = provenance.new_id()
-        wanted = engine.wanted_cells(opened, study)
-        reset.settle_ingest(opened, wanted, lease, run_id)
-        pending = wanted & (opened.status() == layout.PENDING)
-        _hand_out(opened, pending, lease, Blame(opened, config.sweep.deaths), 1, run_id)
+        run_id, blame = provenance.new_id(), Blame(opened, config.sweep.deaths)
+        reset.settle_ingest(opened, engine.wanted_cells(opened, study), lease, run_id)
+        _, pending = _settle(opened, study, config, lease, blame, run_id)
+        _hand_out(opened, pending, lease, blame, 1, run_id)
     say(console, f"{int(pending.sum())} cells to compute")
     return 0
 
@@ -139,8 +138,6 @@ def compute(folder: Path, number: int, console: Console) -> int:
 
 def finish(folder: Path, number: int, console: Console) -> int:
     """Reduce, or begin the next round where cells are left: the last job of a round."""
-    from workflows import engine
-
     submission = jobs.read(folder)
     config, study = _study(submission)
     blocks = _round(folder, number) / "blocks.json"
@@ -153,18 +150,16 @@ def finish(folder: Path, number: int, console: Console) -> int:
         earlier, blame = handout.read(blocks), Blame(opened, config.sweep.deaths)
         n_death = handout.judge(opened, earlier, blame, cause)
         owners.revoke_all(folder, lease.epoch)
-        wanted = engine.wanted_cells(opened, study)
-        status = opened.status()
-        pending = wanted & (status == layout.PENDING)
+        status, pending = _settle(opened, study, config, lease, blame, earlier.run_id)
         handout.tidy(opened, earlier, pending, lease)
         n_computed = _note_round(opened, number, earlier.run_id)
         if pending.any():
-            counted = submission.counted(int((status[wanted] != layout.PENDING).sum()))
+            counted = submission.counted(int((status != layout.PENDING).sum()))
             submission = replace(submission, **(counted | ({"fruitless": 0} if n_death else {})))
             return _next_round(opened, pending, lease, blame, number + 1, submission, console)
         store.consolidate(opened.path)
     pipeline.draw(folder, study, console)
-    outcome = summary_text.Outcome(folder, pipeline.count(status[wanted]), n_computed, 0.0)
+    outcome = summary_text.Outcome(folder, pipeline.count(status), n_computed, 0.0)
     summary_text.tell(outcome, study, console)
     return outcome.exit_code
 
@@ -177,6 +172,22 @@ def cause(job: int) -> str:
         return KILLED
     end = ends.of_job(found)
     return end.text if end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH) else ""
+
+
+def _settle(
+    opened: Store, study: Study, config: run_config.RunConfig, lease: Lease, blame: Blame, run_id: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark what needs no task, while none lives; return the status of the config's cells, and which are left.
+
+    The cells that are left are a mask of the whole grid.
+    """
+    from workflows import engine
+
+    wanted = engine.wanted_cells(opened, study)
+    status = stopping.settle(opened, study, config.sweep.stop, lease)
+    handout.give_up(opened, wanted & (status == layout.PENDING), lease, blame, run_id)
+    status = stopping.settle(opened, study, config.sweep.stop, lease)
+    return status[wanted], wanted & (status == layout.PENDING)
 
 
 def _next_round(

@@ -16,7 +16,7 @@ from rich.console import Console
 from cluster import slurm
 from cluster.profile import Profile
 from neq.errors import ConfigError
-from workflows import studies
+from workflows import stop, studies
 from workflows.commands import jobs, pipeline
 from workflows.commands.jobs import Submission
 from workflows.commands.plan import status_on
@@ -70,6 +70,8 @@ def checked(config: Path, profile: str, overrides: Sequence[str]) -> tuple[Submi
     make = studies.study_class(loaded.study)
     study = make(make(loaded).resolved())
     Grid(study.axes()).block_shape(loaded.sweep.block)
+    if loaded.sweep.stop is not None:
+        stop.variable(study)
     return submission, study, loaded.run_folder.absolute()
 
 

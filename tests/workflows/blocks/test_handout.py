@@ -52,13 +52,13 @@ def compute(opened, handed, job=1):
 def test_hand_out__every_block_once_the_costliest_first(opened, tmp_path):
     handed = grant(opened)
     assert sorted(given.block for given in handed.given) == [BLOCK, "0.0.0.1"]
-    assert all((given.cells, given.condemned) == (None, {}) for given in handed.given)
+    assert all(given.cells is None for given in handed.given)
     handed.write(tmp_path / "rounds" / "1.json")
     assert handout.read(tmp_path / "rounds" / "1.json") == handed
 
 
-def test_hand_out__survives_the_file_with_cells_and_reasons(tmp_path):
-    given = handout.Given(BLOCK, "1-1", (2, 3), {1: "why"})
+def test_hand_out__survives_the_file_with_cells(tmp_path):
+    given = handout.Given(BLOCK, "1-1", (2, 3))
     handout.HandOut(1, "r1", (given,)).write(tmp_path / "a.json")
     assert handout.read(tmp_path / "a.json").given == (given,)
 
@@ -142,12 +142,14 @@ def test_blame__suspects_wait_then_come_alone_then_are_given_up(opened):
         die_in(opened, handed.given[0], 2)
         assert judged(opened, handed) == 1
         assert [len(reasons) for reasons in owners.deaths(opened.path.parent, BLOCK).values()] == [n_death]
-    handed = grant(opened)
-    assert handed.given[0].condemned == {2: "The worker died in this cell 3 times; the last time: OUT_OF_MEMORY."}
-    assert compute(opened, handed)[0]["failed"] == 1
+    with lease.acquire(opened.path.parent) as held:
+        handout.give_up(opened, opened.status() == layout.PENDING, held, Blame(opened, 3), "r1")
     found = Store.open(opened.path)
     assert np.argwhere(found.status() == layout.FAILED).shape == (1, 4)
     assert found.read("error_type")[found.status() == layout.FAILED].tolist() == ["WorkerLost"]
+    assert found.read("error")[found.status() == layout.FAILED].tolist() == [
+        "The worker died in this cell 3 times; the last time: OUT_OF_MEMORY."
+    ]
 
 
 def test_blame__several_at_their_last_chance_come_one_by_one(opened):

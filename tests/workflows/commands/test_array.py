@@ -15,6 +15,9 @@ from workflows.blocks.flush import Fence
 from workflows.commands import array, jobs
 from workflows.store import Store
 
+# of the local run that is compared with: distributed leaves sockets to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 BITS = ("value", "n_unit", "reason", "drawn_unit", "theta", "status", "quality", "error_type", "error")
 PROFILE = """
 scheduler: slurm
@@ -170,6 +173,31 @@ def test_array__a_task_that_died_costs_its_cell_one_round(site):
     assert sorted(attempts.ravel().tolist())[-2:] == [1, 2]
     assert "round 2, jobs 104 and 105" in site.said()
     assert "--array=0-0%3" in options(site.batch.scripts[3])
+
+
+def test_array__a_cell_that_kills_its_task_is_given_up(site):
+    site.configure(repetitions=2, sweep={"deaths": 1}).submit()
+    site.job("prepare")
+    site.die(1, cell=1)
+    site.job("tasks", 1)
+    assert site.job("finish", 1) == 0
+    site.job("tasks", 2)
+    assert site.job("finish", 2) == 1
+    assert "24 cells: 23 ok, 1 failed" in site.said()
+    error = site.store.read("error")
+    assert [text for text in error.ravel() if text] == [
+        "The worker died in this cell 1 times; the last time: OUT_OF_MEMORY: the job exceeded its memory (job 5)."
+    ]
+
+
+def test_array__cells_beyond_the_stop_rule_are_masked(site):
+    stop = {"absolute_sem": 1000.0, "at_least": 2}
+    site.configure(repetitions=4, sweep={"stop": stop}).submit()
+    site.job("prepare")
+    site.job("tasks", 1)
+    assert site.job("finish", 1) == 0
+    assert (site.store.status()[..., :2] == 1).all()
+    assert (site.store.status()[..., 2:] == 4).all()
 
 
 def test_array__rounds_without_progress_end(site):
