@@ -48,7 +48,7 @@ def ask_nanny(client: distributed.Client, worker: str, known_kills: int) -> tupl
             return End(Kind.MEMORY, f"OUT_OF_MEMORY: the kernel ended it for want of memory (worker {worker})"), kills
         lines = [line for _, line in client.get_worker_logs(workers=[found], nanny=True)[found]]
         # the newest line comes first
-        how = next((match[1] for line in lines if (match := _DEATH.search(line))), "it died")
+        how = next((match[1] for line in lines if (match := _DEATH.search(line))), "died")
         return End(Kind.CRASH, f"its process {how} (worker {worker})"), kills
     return None
 

@@ -27,6 +27,8 @@ from .watchdog import Watchdog
 
 STAGGER = 0.1
 """Workers leave within this part of their lifetime, not all at once."""
+LEAST_MARGIN = 20.0
+"""Seconds that a worker has for leaving: to end a cell, to hand over what it has, to close."""
 PATIENCE_SECONDS = 90.0
 """A lost worker whose end is not known after so long is taken to have been cut off."""
 NANNY_SECONDS = 4.0
@@ -159,6 +161,7 @@ def _watchdog(profile: Profile, address: str, client: BatchClient, logs: Path, n
 
 def _script(profile: Profile, address: str, logs: Path, factor: float, margin: float | None) -> str:
     """Return the script of a job whose workers leave by themselves, instead of being cut by Dask's lifetime."""
+    margin = max(margin or 0.0, profile.walltime_seconds - profile.lifetime_seconds(), LEAST_MARGIN)
     lifetime = profile.lifetime_seconds(margin)
     sized = profile.model_copy(
         update={

@@ -124,7 +124,10 @@ def test_case_9__cell_that_crashes_its_worker(sweep, local_store):
         ({"partition": "down"}, "partition down is INACTIVE"),
         ({"partition": "nope"}, "there is no partition 'nope'"),
         ({"memory": "900GiB"}, "sbatch refused the job: Memory specification can not be satisfied"),
-        ({"directives": ["--constraint=moonstone"]}, "sbatch refused the job: Invalid feature specification"),
+        (
+            {"directives": ["--constraint=moonstone"]},
+            "sbatch refused the job: Batch job submission failed: Invalid feature",
+        ),
     ],
 )
 def test_case_8__partition_that_refuses(sweep, profile, message):
