@@ -154,8 +154,7 @@ def finish(folder: Path, number: int, console: Console) -> int:
         handout.tidy(opened, earlier, pending, lease)
         n_computed = _note_round(opened, number, earlier.run_id)
         if pending.any():
-            counted = submission.counted(int((status != layout.PENDING).sum()))
-            submission = replace(submission, **(counted | ({"fruitless": 0} if n_death else {})))
+            submission = submission.after(int((status != layout.PENDING).sum()), advanced=bool(n_death))
             return _next_round(opened, pending, lease, blame, number + 1, submission, console)
         store.consolidate(opened.path)
     pipeline.draw(folder, study, console)

@@ -12,11 +12,13 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cluster import profile, script, slurm
+from cluster import profile as profiles
+from cluster import script, slurm
 from cluster.errors import ClusterError
+from cluster.profile import Profile
 from neq.errors import ConfigError, LeaseHeldError, SweepError
 from workflows import config as run_config
 from workflows import lease
@@ -63,22 +65,22 @@ class Submission:
         """Return the config with its overrides."""
         return run_config.load(self.config, self.overrides)
 
-    def checked_profile(self) -> profile.Profile:
+    def checked_profile(self) -> Profile:
         """Return the profile."""
         with in_words():
-            return profile.load(self.profile)
+            return profiles.load(self.profile)
 
-    def counted(self, n_done: int) -> dict[str, int]:
-        """Return ``n_done`` and ``fruitless`` after an attempt that left so many cells done.
+    def after(self, n_done: int, advanced: bool = False) -> Submission:
+        """Return the note after an attempt that left so many cells done, or got on in another way.
 
         Examples
         --------
-        >>> Submission("c.yaml", (), "slurm", n_done=7, fruitless=1).counted(7)
-        {'n_done': 7, 'fruitless': 2}
-        >>> Submission("c.yaml", (), "slurm", n_done=7, fruitless=1).counted(9)
-        {'n_done': 9, 'fruitless': 0}
+        >>> submission = Submission("c.yaml", (), "slurm", n_done=7, fruitless=1)
+        >>> submission.after(7).fruitless, submission.after(9).fruitless
+        (2, 0)
         """
-        return {"n_done": n_done, "fruitless": 0 if n_done > max(0, self.n_done) else self.fruitless + 1}
+        advanced = advanced or n_done > max(0, self.n_done)
+        return replace(self, n_done=n_done, fruitless=0 if advanced else self.fruitless + 1)
 
 
 def read(run_folder: Path) -> Submission:
@@ -124,7 +126,7 @@ def refuse_second(run_folder: Path) -> None:
 
 
 def submit(
-    run_folder: Path, asked: profile.Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
+    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
 ) -> int:
     """Write the script of a job into the run folder, submit it and return the job's id.
 
@@ -148,7 +150,7 @@ def submit(
 
 
 def script_text(
-    run_folder: Path, asked: profile.Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
+    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
 ) -> str:
     """Return the script of a job: what the profile asks for, then one step of the run in place of the shell."""
     # a worker's script without its name, its logs and its last line, the worker itself
@@ -184,7 +186,7 @@ def log_path(run_folder: Path, name: str, job: int) -> Path:
     return run_folder / FOLDER / f"{name}-{job}.log"
 
 
-def driver_profile(workers: profile.Profile) -> profile.Profile:
+def driver_profile(workers: Profile) -> Profile:
     """Return what the job of a driver, or of a step that prepares or reduces, asks for."""
     driver = workers.driver
     changes = {

@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from cluster import slurm
-from cluster.profile import Profile
 from neq.errors import ConfigError
 from workflows import stop, studies
 from workflows.commands import jobs, pipeline
@@ -77,7 +76,7 @@ def checked(config: Path, profile: str, overrides: Sequence[str]) -> tuple[Submi
 
 def submit_driver(folder: Path, submission: Submission, directives: Sequence[str] = ()) -> int:
     """Submit the job of a driver and return its id."""
-    asked: Profile = jobs.driver_profile(submission.checked_profile())
+    asked = jobs.driver_profile(submission.checked_profile())
     notice = f"--signal=B:{END_NEAR.name.removeprefix('SIG')}@{jobs.notice_seconds(asked.walltime_seconds)}"
     return jobs.submit(folder, asked, DRIVER, [DRIVER_STEP], [notice, *directives])
 
@@ -117,7 +116,7 @@ def drive(folder: Path, console: Console) -> int:
     n_done, n_pending = progress(submission)
     if n_done >= 0 and not n_pending and code in (0, EXIT_FAILED):
         return code
-    submission = replace(submission, **submission.counted(n_done))
+    submission = submission.after(n_done)
     jobs.write(folder, submission)
     if submission.fruitless >= jobs.FRUITLESS:
         say(console, f"given up: {submission.fruitless} attempts in a row without a new cell done; see above for why")
