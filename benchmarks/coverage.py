@@ -78,6 +78,9 @@ class Coverage:
         Mean width of the intervals; 3.92 standard deviations of J over fresh recordings; nats.
     own_spread
         The same of the held-out J of the runs themselves.
+    own_scaled
+        ``own_spread`` in units of each run's own width, a root mean square: about 1 where an interval is as wide as it
+        should be, also where the lengths of theta, and so the widths, differ by orders of magnitude.
     uniform
         p-value of the Kolmogorov-Smirnov test of the p-values against the uniform law.
     small
@@ -92,6 +95,7 @@ class Coverage:
     width: float
     spread: float
     own_spread: float
+    own_scaled: float
     uniform: float
     small: float
 
@@ -108,6 +112,7 @@ class Coverage:
             width=float(np.nanmean(high - low)),
             spread=float(GAUSS * np.sqrt(np.mean(fresh**2))),
             own_spread=float(GAUSS * np.sqrt(np.mean((value - truth) ** 2))),
+            own_scaled=float(GAUSS * np.sqrt(np.nanmean(((value - truth) / (high - low)) ** 2))),
             uniform=float(stats.kstest(p_value, "uniform").pvalue),
             small=float(np.mean(p_value <= 0.05)),
         )
