@@ -73,7 +73,9 @@ def test_driver__goes_back_into_the_queue_until_the_sweep_is_done(submitted, loc
     assert "cells to go: back into the queue" in log(sweep, "driver")
     assert "120 cells: 120 ok" in log(sweep, "driver")
     assert_same_bits(sweep.store, local_store)
-    assert (sweep.store.read("attempts").astype(int) - 1).sum() <= 2 * (1 + 2 / 1.2)
+    # of each worker at each end of a life: the cell it was in, and what it had not handed over
+    n_lost = commands.jobs([job])[job].restarts * 2 * (1 + int(2 / 1.2))
+    assert (sweep.store.read("attempts").astype(int) - 1).sum() <= n_lost
     assert not sweep.jobs()
 
 
