@@ -125,9 +125,7 @@ def refuse_second(run_folder: Path) -> None:
         )
 
 
-def submit(
-    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
-) -> int:
+def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()) -> int:
     """Write the script of a job into the run folder, submit it and return the job's id.
 
     Parameters

@@ -51,7 +51,7 @@ OUTPUTS = (
         "ridge",
         units="1",
         long_name="chosen ridge",
-        comment="maxent: in the coordinates of the shrinkage, median over folds; newton_step: in units of the variance of g",
+        comment="maxent: in the coordinates of the shrinkage, median over folds; newton_step: in variances of g",
     ),
     Output("shrinkage", units="1", long_name="chosen shrinkage of the covariance", comment="maxent, newton_step"),
     Output("length", units="1", long_name="chosen length of theta", comment="maxent, newton_step"),
