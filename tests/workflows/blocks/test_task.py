@@ -82,7 +82,7 @@ def test_block__computes_only_what_is_pending_and_asked_for(tmp_path, run):
     assert run.run(run_id="second")["ok"] == 2
     assert opened(tmp_path).read("value")[0, 0, 1, 0] == before
     assert opened(tmp_path).read("run")[0, 0, :, 0].tolist() == ["second", "", "second"]
-    assert run.run() == {"block": "0.0.0.0", "state": "done", "message": "", "seconds": 0.0}
+    assert run.run() == {"block": "0.0.0.0", "state": "done", "message": "", "seconds": 0.0, "longest": 0.0}
 
 
 def test_block__condemned_cells_are_marked(tmp_path, run):
