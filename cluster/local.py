@@ -45,7 +45,9 @@ def start(
             processes=True,
             memory_limit="auto" if memory is None else memory,
             host=LOOPBACK,
-            dashboard_address=f"{LOOPBACK}:{_free_port()}" if dashboard else None,
+            # without an address Dask would ask for its usual port all the same, and leave a socket where that is taken
+            dashboard_address=f"{LOOPBACK}:{_free_port() if dashboard else 0}",
+            scheduler_kwargs={"dashboard": dashboard},
             silence_logs=logging.CRITICAL,
         )
         try:
