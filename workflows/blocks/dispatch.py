@@ -22,12 +22,12 @@ from workflows.blocks.blame import Blame
 from workflows.blocks.crew import Crew
 from workflows.blocks.order import costliest_first as costliest_first
 from workflows.blocks.stopping import Everything
-from workflows.grid import REPETITION, SIZE, shown_label
+from workflows.blocks.words import task_key, words
 from workflows.lease import Lease
 from workflows.store import Store, problems
 
 MOST_IN_FLIGHT = 10_000
-"""No more blocks than workers are given away; of more workers than this the scheduler makes little."""
+"""Of more workers than this the scheduler makes little."""
 MOST_COUNTED = 200
 """Only so many blocks in flight are looked at for cells they have finished; the others are taken to be like them."""
 FRUITLESS_OFFERS = 30
@@ -134,7 +134,7 @@ class Dispatch:
         with problems(self._folder):
             owners.grant(self._folder, block, offer.token)
         arguments = (str(self._folder), block, offer.token, condemned, cells, self.run_id)
-        key = f"estimate ({self._text(block)})-{offer.token}-{self._nonce}"
+        key = task_key(self.store.grid, self.store.blocks.region(block), f"{offer.token}-{self._nonce}")
         future = self.client.submit(task.run_block, *arguments, key=key, pure=False, retries=0)
         self._in_flight[future] = offer
         future.add_done_callback(self._events.put)
@@ -235,9 +235,9 @@ class Dispatch:
     def _tell(self) -> None:
         """Report progress, with the cells that workers have finished but not yet handed over."""
         offers = list(itertools.islice(self._in_flight.values(), MOST_COUNTED))
-        folders = [owners.block_folder(self._folder, o.block) / o.token for o in offers]
-        running = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
-        running = running * len(self._in_flight) // max(1, len(offers))
+        folders = (owners.block_folder(self._folder, o.block) / o.token for o in offers)
+        counted = sum(max(0, owners.count_marks(folder) - 1) for folder in folders)
+        running = counted * len(self._in_flight) // max(1, len(offers))
         done = min(self._n_cell, self._n_done + self.stopping.n_dropped + running)
         self.progress(done, self._n_cell, self._n_failed)
         now = time.time()
@@ -259,14 +259,7 @@ class Dispatch:
 
     def _text(self, block: str) -> str:
         """Return the labels of a block on the axes that people look for."""
-        words = []
-        for axis, part in zip(self.store.grid.axes, self.store.blocks.region(block), strict=True):
-            ends = [shown_label(axis.name, axis.labels[i]) for i in (part.start, part.stop - 1)]
-            if axis.name == REPETITION:
-                words.append(f"repetition {ends[0]}" + (f" to {ends[1]}" if ends[0] != ends[1] else ""))
-            elif axis.name != SIZE:
-                words.append(ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}")
-        return ", ".join(words)
+        return ", ".join(filter(None, words(self.store.grid, self.store.blocks.region(block))))
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:
