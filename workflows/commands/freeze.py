@@ -118,7 +118,7 @@ def large_chunk(shape: Index, n_axis: int, n_byte: int) -> Index:
     Examples
     --------
     >>> large_chunk((25, 2, 20, 1000), 4, 8), large_chunk((25, 2, 20, 1000, 300), 4, 8)
-    ((25, 2, 20, 1000), (1, 1, 20, 500, 300))
+    ((25, 2, 20, 1000), (1, 1, 10, 1000, 300))
     """
     chunk = [max(1, n) for n in shape]
     for axis in range(n_axis):
