@@ -19,7 +19,7 @@ from . import autopsy, leaving, limits, slurm
 from .ends import End, Kind
 from .errors import ClusterError
 from .ledger import run_of
-from .local import _silence
+from .local import silence
 from .profile import Profile
 from .script import job_script, make_cluster
 from .settings import SETTINGS
@@ -129,7 +129,7 @@ def start(
     logs = Path(log_folder).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     limits.require(profile)
-    with dask.config.set(SETTINGS), _silence(), contextlib.ExitStack() as stack:
+    with dask.config.set(SETTINGS), silence(), contextlib.ExitStack() as stack:
         cluster = make_cluster(profile, logs)
         stack.callback(cluster.close)
         client = stack.enter_context(BatchClient(cluster))

@@ -16,7 +16,7 @@ import distributed
 from . import limits, network, probe, script, slurm, trial
 from .decide import HOPELESS
 from .errors import ClusterError
-from .local import _silence
+from .local import silence
 from .profile import Profile
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -203,7 +203,7 @@ def address_host(address: str) -> str:
 
 @contextlib.contextmanager
 def _scheduler(profile: Profile, own: Path) -> Iterator[distributed.Client]:
-    with _silence():
+    with silence():
         cluster = script.make_cluster(profile, own)
         try:
             with distributed.Client(cluster) as client:

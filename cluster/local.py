@@ -38,7 +38,7 @@ def start(
     distributed.Client
         ``.dashboard_link`` is the address of the dashboard.
     """
-    with dask.config.set(SETTINGS), _silence():
+    with dask.config.set(SETTINGS), silence():
         cluster = distributed.LocalCluster(
             n_workers=workers or _cores(),
             threads_per_worker=1,
@@ -77,7 +77,7 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep Dask's log off the terminal: what matters of a lost worker is in the store, the rest is closing noise."""
     parts = ("", ".nanny", ".scheduler", ".worker", ".client", ".core", ".deploy", ".comm")
     names = [f"distributed{part}" for part in parts] + ["tornado", "asyncio"]
