@@ -6,11 +6,11 @@
 #
 # Needs root on Debian or Ubuntu; installs munge and SLURM on first use (about 15 s). Where it runs already it only says
 # so. The last line of output names the configuration: where /etc/slurm/slurm.conf belongs to somebody else, export it.
-# Everything lies in $NEQ_TESTBED (/var/tmp/slurm-lab); the controller's port is $NEQ_TESTBED_PORT (17000), nodes follow.
+# Everything lies in $NEQ_TESTBED (/var/tmp/neq-testbed); the controller's port is $NEQ_TESTBED_PORT (17600), nodes follow.
 set -euo pipefail
 
-state=${NEQ_TESTBED:-/var/tmp/slurm-lab}
-port=${NEQ_TESTBED_PORT:-17000}
+state=${NEQ_TESTBED:-/var/tmp/neq-testbed}
+port=${NEQ_TESTBED_PORT:-17600}
 nodes=(n1 n2 n3 n4)
 machine=$(hostname -s)
 export SLURM_CONF=$state/etc/slurm.conf
@@ -18,7 +18,7 @@ export SLURM_CONF=$state/etc/slurm.conf
 fail() { echo "testbed: $*" >&2; exit 1; }
 
 # Whether the program that a pid file names still runs; the number alone may be another program's by now.
-runs() { [[ -s $1 ]] && tr '\0' ' ' <"/proc/$(<"$1")/cmdline" 2>/dev/null | grep -q "$2"; }
+runs() { [[ -s $1 ]] && grep -qs "$2" "/proc/$(<"$1")/cmdline"; }
 
 all_run() {
     runs "$state/run/slurmctld.pid" slurmctld || return 1
@@ -57,6 +57,8 @@ start_munge() {
     chown munge:munge /etc/munge /etc/munge/munge.key
     chmod 400 /etc/munge/munge.key
     runs /run/munge/munged.pid munged && return
+    # one that was killed leaves its pid behind, and the wait below would end at once
+    rm -f /run/munge/munged.pid
     setpriv --reuid=munge --regid=munge --clear-groups munged --force
     # only what was started here is stopped by stop.sh
     for _ in {1..50}; do [[ -s /run/munge/munged.pid ]] && break; sleep 0.1; done
@@ -136,12 +138,19 @@ link_configuration() {
     [[ -e /etc/slurm/slurm.conf ]] || ln -sfn "$SLURM_CONF" /etc/slurm/slurm.conf
 }
 
+# A daemon that cannot start says why in its log alone.
 start_daemons() {
-    runs "$state/run/slurmctld.pid" slurmctld || slurmctld -f "$SLURM_CONF"
+    local node
+    runs "$state/run/slurmctld.pid" slurmctld || slurmctld -f "$SLURM_CONF" || died slurmctld
     for node in "${nodes[@]}"; do
         mkdir -p "$state/spool/$node"
-        runs "$state/run/slurmd.$node.pid" slurmd || slurmd -N "$node" -f "$SLURM_CONF"
+        runs "$state/run/slurmd.$node.pid" slurmd || slurmd -N "$node" -f "$SLURM_CONF" || died "slurmd.$node"
     done
+}
+
+died() {
+    tail -n 5 "$state/log/$1.log" >&2
+    fail "$1 does not start: see above, and $state/log."
 }
 
 wait_for_nodes() {

@@ -4,7 +4,7 @@
 #   sudo cluster/testbed/stop.sh [--purge]      --purge: remove its files too; the packages stay
 set -euo pipefail
 
-state=${NEQ_TESTBED:-/var/tmp/slurm-lab}
+state=${NEQ_TESTBED:-/var/tmp/neq-testbed}
 export SLURM_CONF=$state/etc/slurm.conf
 
 # End the program of a pid file, if it is still the one that was started.

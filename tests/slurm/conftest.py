@@ -36,7 +36,10 @@ def slurm():
         reason = "there is no SLURM here, and only root can start the testbed"
     elif os.getuid() == 0:
         done = subprocess.run(["bash", str(TESTBED)], capture_output=True, text=True, timeout=240)
-        reason = f"the testbed does not start: {done.stderr.strip()[-500:]}" if done.returncode else None
+        if done.returncode:
+            reason = f"the testbed does not start: {done.stderr.strip()[-500:]}"
+        else:  # its last line; /etc/slurm may name another SLURM's
+            os.environ["SLURM_CONF"] = done.stdout.strip().rpartition("SLURM_CONF=")[2]
     if reason is None:
         return
     if os.environ.get(REQUIRED) == "1":
