@@ -19,7 +19,7 @@ import numpy as np
 
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
-from workflows.blocks.order import costliest_first
+from workflows.blocks.order import costliest_first, earliest_repetition_first
 from workflows.lease import Lease
 from workflows.staging import write_whole
 from workflows.store import Store, problems
@@ -48,7 +48,7 @@ class HandOut:
     run_id
         Kept with each cell.
     given
-        The blocks, the costliest first.
+        The blocks in the order in which to take them.
     """
 
     epoch: int
@@ -70,15 +70,22 @@ def read(path: Path) -> HandOut:
 def grant(opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, run_id: str) -> HandOut:
     """Give every block with a cell to compute (bool, grid) away under a new token.
 
-    Cells in which workers died wait until the others of their block are done; a cell with one death left comes alone.
+    The first repetitions come first, as a stop rule may find the last not needed. Cells in which workers died wait
+    until the others of their block are done; a cell with one death left comes alone.
     """
     blame.keep(pending)
     given = []
-    for block in costliest_first(opened, pending):
+    for block in earliest_repetition_first(costliest_first(opened, pending), opened.names):
         lease.check()
         wanted = {int(number) for number in opened.blocks.numbers(block, pending)}
         given.append(_grant(opened, block, _turn(opened, block, wanted, blame), lease))
     return HandOut(lease.epoch, run_id, tuple(given))
+
+
+def is_free(run_folder: Path, given: Given) -> bool:
+    """Whether no job has taken a token yet, and it is there; another may take it meanwhile."""
+    folder = _token_folder(run_folder, given)
+    return folder.exists() and not (folder / TAKER).exists()
 
 
 def take(run_folder: Path, given: Given, job: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from workflows.grid import REPETITION, block_index
@@ -27,6 +29,20 @@ def costliest_first(opened: Store, pending: np.ndarray) -> list[str]:
     for axis in set(range(work.ndim)) - set(repeated):
         work = _per_block(work, axis, chunk[axis])
     return sorted(opened.blocks.holding(pending), key=lambda block: -work[block_index(block)])
+
+
+def earliest_repetition_first(blocks: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the blocks of a grid with these axes by repetition, else in the order in which they come.
+
+    Examples
+    --------
+    >>> earliest_repetition_first(["1.1", "1.0", "0.1", "0.0"], ("size", "repetition"))
+    ['1.0', '0.0', '1.1', '0.1']
+    """
+    if REPETITION not in names:
+        return list(blocks)
+    axis = names.index(REPETITION)
+    return sorted(blocks, key=lambda block: block_index(block)[axis])
 
 
 def _per_block(values: np.ndarray, axis: int, chunk: int) -> np.ndarray:

@@ -188,6 +188,18 @@ def outlook(opened: Store, study: Study, rule: StopConfig | None) -> np.ndarray:
     return np.where(wanted, _judged(status, values, places, rule), status)
 
 
+def needless(opened: Store, study: Study, rule: StopConfig, block: str) -> bool:
+    """Whether, by what is in the store now, the rule needs none of the pending cells of a block; it is only read."""
+    places = stop.Repetitions.of(opened.grid, _labels(study))
+    own = opened.blocks.region(block)
+    chain = tuple(slice(None) if i == places.axis else part for i, part in enumerate(own))
+    # before the values: a cell that is ok now has its value already
+    status = opened.read(layout.STATUS, chain)
+    after = _judged(status, opened.read(stop.variable(study), chain), places, rule)
+    along = tuple(part if i == places.axis else slice(None) for i, part in enumerate(own))
+    return not (after[along] == layout.PENDING).any()
+
+
 def settle(opened: Store, study: Study, rule: StopConfig | None, lease: Lease) -> np.ndarray:
     """Bring the marks of the store up to date with the rule, while no task lives; return the status (u1, grid)."""
     before = opened.status()

@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from workflows.blocks import handout, owners, reset, stopping, task
 from workflows.blocks.blame import Blame
 from workflows.commands import jobs, pipeline, summary_text
 from workflows.commands.jobs import Submission
-from workflows.commands.submit import checked
+from workflows.commands.submit import to_submit
 from workflows.guard import EXIT_FAILED
 from workflows.lease import Lease, acquire
 from workflows.progress import say
@@ -46,11 +46,9 @@ def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | N
     neq.errors.LeaseHeldError
         A driver, or a job that was submitted earlier, works on the run folder or waits to.
     """
-    submission, study, folder = checked(config, profile, overrides)
-    if pipeline.finished(study.config, study) is not None:
-        say(console, f"{folder} is finished: nothing left to compute.")
+    if (found := to_submit(config, profile, overrides, console)) is None:
         return
-    jobs.refuse_second(folder)
+    submission, folder = found
     asked = submission.checked_profile()
     submission = replace(submission, tasks=n_task or asked.workers)
     with acquire(folder):
@@ -120,7 +118,7 @@ def compute(folder: Path, number: int, console: Console) -> int:
     write_whole(path, json.dumps(record).encode())
     handed = handout.read(_round(folder, number) / "blocks.json")
     counts: Counter[str] = Counter()
-    for given in handed.given:
+    for given in _needed(folder, handed):
         if not handout.take(folder, given, job):
             continue
         result = handout.work(folder, given, handed.run_id)
@@ -171,6 +169,17 @@ def cause(job: int) -> str:
         return KILLED
     end = ends.of_job(found)
     return end.text if end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH) else ""
+
+
+def _needed(folder: Path, handed: handout.HandOut) -> Iterator[handout.Given]:
+    """Yield the blocks that nobody has taken and that the stop rule needs, each judged when its turn comes."""
+    config, study = _study(jobs.read(folder))
+    opened, rule = Store.open(folder / STORE_NAME), config.sweep.stop
+    for given in handed.given:
+        if not handout.is_free(folder, given):
+            continue
+        if rule is None or not stopping.needless(opened, study, rule, given.block):
+            yield given
 
 
 def _settle(

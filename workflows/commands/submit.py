@@ -42,11 +42,9 @@ def submit(config: Path, profile: str, overrides: Sequence[str], console: Consol
     neq.errors.LeaseHeldError
         A driver, or a job that was submitted earlier, works on the run folder or waits to.
     """
-    submission, study, folder = checked(config, profile, overrides)
-    if pipeline.finished(study.config, study) is not None:
-        say(console, f"{folder} is finished: nothing left to compute.")
+    if (asked := to_submit(config, profile, overrides, console)) is None:
         return
-    jobs.refuse_second(folder)
+    submission, folder = asked
     # under the lease, so that of two commands at once only one submits
     with acquire(folder):
         jobs.write(folder, submission)
@@ -57,8 +55,24 @@ def submit(config: Path, profile: str, overrides: Sequence[str], console: Consol
     say(console, f"follow it: neq status {shlex.quote(str(folder))} --watch")
 
 
-def checked(config: Path, profile: str, overrides: Sequence[str]) -> tuple[Submission, Study, Path]:
-    """Return what is to be submitted, its study and its run folder, once all that can be known here is right."""
+def to_submit(config: Path, profile: str, overrides: Sequence[str], console: Console) -> tuple[Submission, Path] | None:
+    """Return what is to be submitted and its run folder, once all that can be known here is right.
+
+    Returns
+    -------
+    tuple or None
+        None for a run that is finished, which is told.
+    """
+    submission, study = _checked(config, profile, overrides)
+    folder = study.config.run_folder.absolute()
+    if pipeline.finished(study.config, study) is not None:
+        say(console, f"{folder} is finished: nothing left to compute.")
+        return None
+    jobs.refuse_second(folder)
+    return submission, folder
+
+
+def _checked(config: Path, profile: str, overrides: Sequence[str]) -> tuple[Submission, Study]:
     submission = Submission(str(config.absolute()), tuple(overrides), _absolute(profile))
     if (found := submission.checked_profile()).scheduler != "slurm":
         raise ConfigError(
@@ -71,7 +85,7 @@ def checked(config: Path, profile: str, overrides: Sequence[str]) -> tuple[Submi
     Grid(study.axes()).block_shape(loaded.sweep.block)
     if loaded.sweep.stop is not None:
         stop.variable(study)
-    return submission, study, loaded.run_folder.absolute()
+    return submission, study
 
 
 def submit_driver(folder: Path, submission: Submission, directives: Sequence[str] = ()) -> int:

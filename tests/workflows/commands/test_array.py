@@ -192,12 +192,14 @@ def test_array__a_cell_that_kills_its_task_is_given_up(site):
 
 def test_array__cells_beyond_the_stop_rule_are_masked(site):
     stop = {"absolute_sem": 1000.0, "at_least": 2}
-    site.configure(repetitions=4, sweep={"stop": stop}).submit()
+    site.configure(repetitions=4, sweep={"stop": stop, "block": {"repetition": 1}}).submit()
     site.job("prepare")
     site.job("tasks", 1)
     assert site.job("finish", 1) == 0
     assert (site.store.status()[..., :2] == 1).all()
     assert (site.store.status()[..., 2:] == 4).all()
+    # a task asks the rule before it takes a block: blocks beyond it are never computed
+    assert (site.store.read("run")[..., 2:] == "").all()
 
 
 def test_array__rounds_without_progress_end(site):
