@@ -16,7 +16,7 @@ import distributed
 import numpy as np
 
 from neq.errors import LeaseLostError, StoreError, SweepError
-from workflows import layout
+from workflows import dashboard, layout
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
 from workflows.blocks.crew import Crew
@@ -90,6 +90,7 @@ class Dispatch:
         self._n_done = self._n_failed = self._n_cell = 0
         self._begun: tuple[float, int] | None = None
         self._crew: Crew[Offer] = Crew(client)
+        self._dashboard = dashboard.of(client)
         self._longest = 0.0
         self._watched, self._seen_worker = 0.0, time.monotonic()
 
@@ -251,7 +252,7 @@ class Dispatch:
                 "jobs": self._crew.note,
                 "ended": self._crew.ended,
                 "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
-                "dashboard": self.client.dashboard_link,
+                "dashboard": self._dashboard,
                 "rate": (done - first) / max(now - begun, 1e-9),
                 "time": now,
             }

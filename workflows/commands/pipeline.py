@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
-from workflows import backend, layout, provenance, stop, studies, warm_up
+from workflows import backend, dashboard, layout, provenance, stop, studies, warm_up
 from workflows import config as run_config
 from workflows.attributes import plain
 from workflows.blocks import stopping
@@ -132,7 +132,9 @@ def _compute(
 
     with backend.start(config.cluster, folder / "jobs", told) as client:
         facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
-        say(console, f"run {run} in {folder}; dashboard while it runs: {client.dashboard_link}")
+        say(console, f"run {run} in {folder}")
+        for line in dashboard.labelled(dashboard.of(client), "dashboard while it runs"):
+            say(console, line)
         warm_up.share(client, study, lambda text: say(console, text))
         prepared = _ingest(study, client, lease, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
@@ -154,11 +156,12 @@ def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path
 
     if not study.sources():
         return []
+    addresses = dashboard.of(client)
     with Meter(console, "ingest", "recordings") as meter:
 
         def progress(done: int, total: int) -> None:
             meter(done, total)
-            lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": client.dashboard_link})
+            lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": addresses})
 
         prepared = engine.ingest(folder, study, client, progress=progress)
     accept(prepared, study, folder, console)

@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workflows import layout, lease
+from workflows import dashboard, layout, lease
 from workflows.blocks import owners
 from workflows.grid import Grid, shown_label
 from workflows.progress import duration
@@ -144,9 +144,7 @@ def _driver(snapshot: Snapshot) -> list[str]:
         left = duration((progress["n_cell"] - progress["n_done"]) / rate)
         lines += [f"{progress['n_worker']} workers, {rate:.3g} cells/s, {left} left"]
     lines += [f"{name}: {progress[name]}" for name in ("jobs", "ended") if progress.get(name)]
-    if progress.get("dashboard"):
-        lines += [f"dashboard: {progress['dashboard']}"]
-    return lines
+    return [*lines, *dashboard.labelled(progress.get("dashboard") or [])]
 
 
 def _submitted(run_folder: Path) -> tuple[int, ...]:

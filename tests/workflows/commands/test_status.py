@@ -49,12 +49,13 @@ def test_look__a_driver_at_work(run_copy):
         token = owners.grant(run_copy, "0.0.0.0", held.token())
         (token / owners.STARTED).write_bytes(b"0000001\n")
         counts = {"n_cell": 36, "n_done": 18, "n_worker": 2, "rate": 2.0}
-        held.progress({**counts, "dashboard": "http://127.0.0.1:8787/status"})
+        ways = ["http://127.0.0.1:8787/status", "from your own machine:", "  ssh -N -L 8787:127.0.0.1:8787 ada@login1"]
+        held.progress({**counts, "dashboard": ways})
         snapshot = status.look(run_copy)
         assert (snapshot.counts["running"], snapshot.counts["pending"]) == (1, 17)
         shown = text(run_copy)
     assert "2 workers, 2 cells/s, 9 s left" in shown
-    assert "dashboard: http://127.0.0.1:8787/status" in shown
+    assert "dashboard: http://127.0.0.1:8787/status\nfrom your own machine:\n  ssh -N -L 8787:127.0.0.1" in shown
     assert "driven by process" in shown
 
 
