@@ -194,7 +194,8 @@ class _Reader:
         nonce = uuid.uuid4().hex[:6]
         futures = {}
         for number, source in sources.items():
-            key = f"ingest ({', '.join(map(str, source.labels.values()))})-{number}-{nonce}"
+            # one group of tasks in the dashboard, however many sources; a dash would end a label
+            key = f"ingest-({', '.join(map(str, source.labels.values())).replace('-', '_')})-{number}-{nonce}"
             future = self.client.submit(task.run_ingest, *self.arguments, asdict(source), key=key, pure=False)
             futures[future] = number
         for future in distributed.as_completed(list(futures)):

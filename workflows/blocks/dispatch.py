@@ -135,7 +135,7 @@ class Dispatch:
         with problems(self._folder):
             owners.grant(self._folder, block, offer.token)
         arguments = (str(self._folder), block, offer.token, condemned, cells, self.run_id)
-        key = task_key(self.store.grid, self.store.blocks.region(block), f"{offer.token}-{self._nonce}")
+        key = task_key(self.store.grid, self.store.blocks, block, f"{offer.token}-{self._nonce}")
         future = self.client.submit(task.run_block, *arguments, key=key, pure=False, retries=0)
         self._in_flight[future] = offer
         future.add_done_callback(self._events.put)
@@ -260,7 +260,7 @@ class Dispatch:
 
     def _text(self, block: str) -> str:
         """Return the labels of a block on the axes that people look for."""
-        return ", ".join(filter(None, words(self.store.grid, self.store.blocks.region(block))))
+        return words(self.store.grid, self.store.blocks.region(block))
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:
