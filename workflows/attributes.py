@@ -30,10 +30,16 @@ def describe(
         "settings_hash": settings_hash(study.config.study, study.version, settings),
         "block": list(chunk),
         "axes": [plain(asdict(axis)) for axis in grid.axes],
+        "named": named_labels(study),
         "dimensions": dict(dimensions),
         "outputs": [plain(asdict(output)) for output in study.outputs()],
         "prepared": [plain(asdict(one)) for one in prepared],
     }
+
+
+def named_labels(study: Study) -> dict[str, Any]:
+    """Return the labels that a study's config names, by axis: kept so that nobody who looks has to import a study."""
+    return {axis.name: plain(axis.labels) for axis in Grid(study.axes()).axes}
 
 
 def settings_hash(study: str, version: int, settings: Mapping[str, Any]) -> str:

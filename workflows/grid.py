@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,7 +72,7 @@ class Grid:
         """Return the labels of the cell at ``index``."""
         return {axis.name: axis.labels[i] for axis, i in zip(self.axes, index, strict=True)}
 
-    def mask(self, wanted: Mapping[str, tuple[Label, ...]]) -> np.ndarray:
+    def mask(self, wanted: Mapping[str, Sequence[Label]]) -> np.ndarray:
         """Return which cells have, on each axis named in ``wanted``, one of the labels given there (bool, grid).
 
         Examples

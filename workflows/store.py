@@ -19,7 +19,7 @@ from neq.chunks import read_array
 from neq.errors import ChunkError, StoreError
 from workflows import config as run_config
 from workflows import layout
-from workflows.attributes import describe
+from workflows.attributes import describe, named_labels
 from workflows.attributes import plain as plain
 from workflows.attributes import settings_hash as settings_hash
 from workflows.grid import Blocks, Grid, Index, Region, shown_label, stored_label
@@ -96,17 +96,22 @@ class Store:
     @property
     def wanted(self) -> np.ndarray:
         """Which cells the config kept in the store names (bool, grid)."""
-        return self.grid.mask({axis.name: axis.labels for axis in Grid(self.study.axes()).axes})
+        return self.grid.mask(self._asked)
 
     @property
     def left_out(self) -> dict[str, list[str]]:
         """Labels of the store that the config kept in it does not name, by axis."""
-        now = Grid(self.study.axes())
         found = {
-            axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in now.labels(axis.name)]
+            axis.name: [shown_label(axis.name, label) for label in axis.labels if label not in self._asked[axis.name]]
             for axis in self.grid.axes
         }
         return {name: labels for name, labels in found.items() if labels}
+
+    @cached_property
+    def _asked(self) -> dict[str, list[Label]]:
+        """Labels that the config names; older stores do not keep them."""
+        kept: dict[str, list[Label]] = self.attrs.get("named") or named_labels(self.study)
+        return kept
 
     def array(self, name: str) -> zarr.Array:
         """Return the zarr array of one variable, opened once."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from neq.errors import ConfigError, LeaseHeldError, StudyMismatchError
 from workflows import config as run_config
 from workflows import layout, lease, staging
-from workflows.attributes import plain
+from workflows.attributes import named_labels, plain
 from workflows.commands import damage, merge_cells
 from workflows.grid import Grid, stored_label
 from workflows.progress import say
@@ -143,11 +143,13 @@ def _joined_axis(axes: Sequence[Axis]) -> Axis:
 def _attributes(stores: Sequence[Store], grid: Grid) -> dict[str, Any]:
     """Return the attributes of the joint store: those of the first, with what the others add."""
     config = _joined_config(stores, grid)
+    joint = run_config.rebuild(config)
     dimensions = {dim: max(store.dimensions[dim] for store in stores) for dim in stores[0].dimensions}
     return stores[0].attrs | {
         "config": config,
-        "block": list(grid.block_shape(run_config.rebuild(config).sweep.block)),
+        "block": list(grid.block_shape(joint.sweep.block)),
         "axes": [plain(asdict(axis)) for axis in grid.axes],
+        "named": named_labels(stores[0].study_class(joint)),
         "dimensions": dimensions,
         "prepared": [plain(asdict(one)) for one in _prepared(stores).values()],
     }

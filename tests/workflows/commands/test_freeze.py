@@ -112,7 +112,7 @@ def test_freeze__labels_left_out_of_the_config_need_no_result(run_copy):
     make_pending(run_copy, np.s_[0])
     header = run_copy / "sweep.zarr" / "zarr.json"
     content = json.loads(header.read_text())
-    content["attributes"]["neq"]["config"]["sessions"] = ["bad1"]
+    content["attributes"]["neq"]["named"]["session"] = ["bad1"]
     header.write_text(json.dumps(content))
     consolidate(run_copy / "sweep.zarr")
     assert freeze.freeze(run_copy).n_pending == 0

@@ -71,9 +71,18 @@ def test_look__labels_left_out_of_the_config_do_not_count(run_copy):
     reset(run_copy, np.s_[0])
     header = run_copy / "sweep.zarr" / "zarr.json"
     content = json.loads(header.read_text())
-    content["attributes"]["neq"]["config"]["sessions"] = ["bad1"]
+    content["attributes"]["neq"]["named"]["session"] = ["bad1"]
     header.write_text(json.dumps(content))
     assert status.look(run_copy).counts["pending"] == 0
+
+
+def test_look__where_the_study_cannot_be_imported(run_copy):
+    path = run_copy / "sweep.zarr" / "zarr.json"
+    content = json.loads(path.read_text())
+    content["attributes"]["neq"]["study"] = "a_module_of_another_machine:Study"
+    path.write_text(json.dumps(content))
+    assert status.look(run_copy).counts["ok"] == 12
+    assert "finished" in text(run_copy)
 
 
 def test_rows__long_axes_in_ranges(toy):
