@@ -11,7 +11,11 @@ set -euo pipefail
 
 state=${NEQ_TESTBED:-/var/tmp/neq-testbed}
 port=${NEQ_TESTBED_PORT:-17600}
-nodes=(n1 n2 n3 n4)
+# the kernel's control groups bear the names of nodes, and jobs of two testbeds the same numbers: with equal names one
+# testbed would end the processes of the other's jobs
+prefix=n
+[[ $port == 17600 ]] || prefix=n$port-
+nodes=("$prefix"{1..4})
 machine=$(hostname -s)
 export SLURM_CONF=$state/etc/slurm.conf
 
