@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,27 +14,23 @@ from typing import Any
 import dask
 import distributed
 
-from . import autopsy, leaving, limits, slurm
+from . import autopsy, limits, slurm
 from .ends import End, Kind
 from .errors import ClusterError
 from .ledger import run_of
 from .local import silence
+from .partition import Partition
 from .profile import Profile
 from .script import job_script, make_cluster
 from .settings import SETTINGS
 from .watchdog import Watchdog
 
-STAGGER = 0.1
-"""Workers leave within this part of their lifetime, not all at once."""
-LEAST_MARGIN = 20.0
-"""Seconds that a worker has for leaving: to end a cell, to hand over what it has, to close."""
 PATIENCE_SECONDS = 90.0
 """A lost worker whose end is not known after so long is taken to have been cut off."""
 NANNY_SECONDS = 4.0
 """A job that runs so long after its worker was lost has lost the worker process only."""
 NAMES = "names.jsonl"
 """File in the log folder with the job names of all drivers: what a killed one left in the queue is found by them."""
-_LIFETIME = re.compile(r" --lifetime \S+ --lifetime-stagger \S+")
 
 
 class BatchClient(distributed.Client):
@@ -75,6 +70,12 @@ class BatchClient(distributed.Client):
         died
             When it was lost (monotonic clock, s).
         """
+        end = self._cause(worker, address, died)
+        if end is not None and end.kind is Kind.MEMORY and self.watchdog is not None:
+            return self.watchdog.ran_short(worker, end)
+        return end
+
+    def _cause(self, worker: str, address: str, died: float) -> End | None:
         waited = time.monotonic() - died
         if autopsy.memory_limit_met(self, address):
             return End(Kind.MEMORY, f"OUT_OF_MEMORY: it took more than its memory (worker {worker})")
@@ -128,13 +129,14 @@ def start(
         profile = profile.model_copy(update={"memory": memory})
     logs = Path(log_folder).absolute()
     logs.mkdir(parents=True, exist_ok=True)
-    limits.require(profile)
+    partition = limits.require(profile)
     with dask.config.set(SETTINGS), silence(), contextlib.ExitStack() as stack:
         cluster = make_cluster(profile, logs)
         stack.callback(cluster.close)
         client = stack.enter_context(BatchClient(cluster))
         if profile.scheduler == "slurm":
-            watchdog = _watchdog(profile, cluster.scheduler_address, client, logs, workers or profile.workers)
+            script = partial(_script, profile, cluster.scheduler_address, logs)
+            watchdog = _watchdog(profile, partition, script, client, logs, workers or profile.workers)
             _cancel_left(logs, tell)
             _note_name(logs, watchdog.name)
             stack.callback(watchdog.close)
@@ -146,30 +148,29 @@ def start(
         yield client
 
 
-def _watchdog(profile: Profile, address: str, client: BatchClient, logs: Path, n_worker: int) -> Watchdog:
+def _watchdog(
+    profile: Profile,
+    partition: Partition | None,
+    script: Callable[[int, float | None], str],
+    client: BatchClient,
+    logs: Path,
+    n_worker: int,
+) -> Watchdog:
     return Watchdog(
         system=slurm,
         profile=profile,
         name=f"neq-{uuid.uuid4().hex[:8]}",
-        script=partial(_script, profile, address, logs),
+        script=script,
         workers=lambda: client.run_on_scheduler(autopsy.worker_names),
         dismiss=lambda prefixes: client.run_on_scheduler(autopsy.dismiss, prefixes=prefixes),
         log_folder=logs,
         n_worker=n_worker,
+        partition=partition,
     )
 
 
-def _script(profile: Profile, address: str, logs: Path, factor: float, margin: float | None) -> str:
-    """Return the script of a job whose workers leave by themselves, instead of being cut by Dask's lifetime."""
-    margin = max(margin or 0.0, profile.walltime_seconds - profile.lifetime_seconds(), LEAST_MARGIN)
-    lifetime = profile.lifetime_seconds(margin)
-    sized = profile.model_copy(
-        update={
-            "memory": f"{round(profile.memory_bytes * factor)}B",
-            "prologue": (leaving.export(lifetime, STAGGER * lifetime), *profile.prologue),
-        }
-    )
-    return _LIFETIME.sub("", job_script(sized, address, logs, margin))
+def _script(profile: Profile, address: str, logs: Path, memory: int, margin: float | None) -> str:
+    return job_script(profile.model_copy(update={"memory": f"{memory}B"}), address, logs, margin)
 
 
 def _cancel_left(logs: Path, tell: Callable[[str], Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import distributed
 
-from . import limits, network, probe, script, slurm, trial
+from . import limits, network, partition, probe, script, slurm, trial
 from .decide import HOPELESS
 from .errors import ClusterError
 from .local import silence
@@ -65,13 +65,13 @@ def check(
         )
     if not slurm.available():
         limits.require(profile)
-    partition = slurm.partition(profile.partition)
-    found = limits.problems(profile, partition)
+    given = partition.find(profile.partition)
+    found = limits.problems(profile, given)
     yield from (Finding(PROBLEM, *text.split(": ", 1)) for text in found)
-    if found or partition is None:
+    if found or given is None:
         return
-    most = "without limit" if partition.most_seconds is None else f"at most {limits.clock(partition.most_seconds)}"
-    yield Finding(OK, f"partition {partition.name} is up, {partition.n_node} nodes, walltime {most}")
+    most = "without limit" if given.most_seconds is None else f"at most {limits.clock(given.most_seconds)}"
+    yield Finding(OK, f"partition {given.name} is up, {given.n_node} nodes, walltime {most}")
     try:
         with own_folder(folder) as own, _scheduler(profile, own) as client:
             yield from _try(profile, client, own, patience, tell)

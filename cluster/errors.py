@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ClusterError(RuntimeError):
     """A cluster cannot be used as it was asked for; one sentence: what was expected, found, and what to do."""
+
+
+class AwayError(ClusterError):
+    """The batch system does not answer for now; it may later."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from . import slurm
+import math
+
+from . import partition, slurm
 from .errors import ClusterError
+from .partition import Partition
 from .profile import Profile
-from .slurm import Partition
 
 
-def require(profile: Profile) -> None:
-    """Refuse a profile whose jobs SLURM would refuse, or keep waiting for ever.
+def require(profile: Profile) -> Partition | None:
+    """Return the partition of a profile; refuse one whose jobs SLURM would refuse, or keep waiting for ever.
+
+    None where the batch system is not SLURM.
 
     Raises
     ------
@@ -17,14 +21,15 @@ def require(profile: Profile) -> None:
         This machine has no sbatch, or the partition does not exist, is closed or gives less than is asked for.
     """
     if profile.scheduler != "slurm":
-        return
+        return None
     if not slurm.available():
         raise ClusterError(
             "This machine has no sbatch: give the command on a login node of the cluster, or take --cluster local."
         )
-    found = problems(profile, slurm.partition(profile.partition))
-    if found:
+    given = partition.find(profile.partition)
+    if found := problems(profile, given):
         raise ClusterError("; ".join(found) + ".")
+    return given
 
 
 def problems(profile: Profile, partition: Partition | None) -> list[str]:
@@ -53,12 +58,35 @@ def problems(profile: Profile, partition: Partition | None) -> list[str]:
             f"walltime {profile.walltime} is over the limit of partition {partition.name}, "
             f"{clock(partition.most_seconds)}: ask for less, or take another partition"
         )
-    if partition.most_memory_mib is not None and profile.job_memory_bytes > partition.most_memory_mib * 2**20:
+    most, whose = most_memory(profile, partition)
+    if profile.job_memory_bytes > most:
         found.append(
-            f"a job's memory, {profile.job_memory_bytes / 2**30:.1f} GiB, is over the limit of partition "
-            f"{partition.name}, {partition.most_memory_mib / 2**10:.1f} GiB: ask for less, or take another partition"
+            f"a job's memory, {profile.job_memory_bytes / 2**30:.1f} GiB, is over the limit of {whose}, "
+            f"{most / 2**30:.1f} GiB: ask for less, or take another partition"
         )
     return found
+
+
+def most_memory(profile: Profile, partition: Partition | None) -> tuple[float, str]:
+    """Return the most memory (bytes) that a job of this profile can have, and what sets this limit.
+
+    Infinite where the partition has no limit, or the profile does not tell SLURM of memory.
+
+    Examples
+    --------
+    >>> profile = Profile(scheduler="slurm", cores=1, memory="4GiB")
+    >>> short = Partition("short", "UP", most_seconds=600, most_memory_mib=None, n_node=4, node_memory_mib=64_000)
+    >>> most_memory(profile, short)
+    (67108864000, 'the nodes of partition short')
+    """
+    told = not any("--mem=".startswith(skip) for skip in profile.skip_directives)
+    if partition is None or not told:
+        return math.inf, ""
+    sizes = (
+        (partition.most_memory_mib, f"partition {partition.name}"),
+        (partition.node_memory_mib, f"the nodes of partition {partition.name}"),
+    )
+    return min(((mib * 2**20, whose) for mib, whose in sizes if mib is not None), default=(math.inf, ""))
 
 
 def clock(seconds: float) -> str:

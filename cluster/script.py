@@ -18,12 +18,17 @@ from dask_jobqueue.pbs import PBSJob
 from dask_jobqueue.sge import SGEJob
 from dask_jobqueue.slurm import SLURMJob
 
+from . import leaving
 from .errors import ClusterError
 from .network import can_listen, scheduler_host
 from .profile import Profile
 from .settings import SETTINGS, worker_environment
 
 JOB_NAME = "neq"
+STAGGER = 0.1
+"""Workers leave within this part of their lifetime, not all at once."""
+LEAST_MARGIN = 20.0
+"""Seconds that a worker has for leaving: to end a cell, to hand over what it has, to close."""
 DASHBOARD_PORT = 8787
 JOBS = {"slurm": SLURMJob, "pbs": PBSJob, "lsf": LSFJob, "sge": SGEJob}
 CLUSTERS = {
@@ -54,7 +59,8 @@ def job_script(profile: Profile, scheduler_address: str, log_folder: Path | str,
     log_folder
         Where the batch system puts the output of the job, unless the profile says where.
     margin
-        Seconds before the end of the walltime in which a worker takes no new work; None: the profile's.
+        Seconds before the end of the walltime in which a worker takes no new work, where that is more than the
+        profile's own.
 
     Examples
     --------
@@ -71,11 +77,14 @@ def job_script(profile: Profile, scheduler_address: str, log_folder: Path | str,
     #SBATCH -t 01:00:00
     #SBATCH -o /scratch/logs/neq-%j.out
     """
-    with _own_defaults():
-        job = JOBS[profile.scheduler](
-            scheduler_address, name=WORKER_NAMES[profile.scheduler], **job_options(profile, log_folder, margin)
-        )
-        return job.job_script()
+    return _written(profile, scheduler_address, job_options(profile, log_folder, margin))
+
+
+def preamble(profile: Profile, log_folder: Path | str) -> list[str]:
+    """Return the lines of a job's script up to its worker, for a job that runs something else."""
+    options = job_options(profile, log_folder)
+    options["job_script_prologue"] = _prologue(profile)
+    return _written(profile, "", options).rstrip("\n").split("\n")[:-1]
 
 
 def make_cluster(profile: Profile, log_folder: Path | str) -> Any:
@@ -119,10 +128,12 @@ def job_options(profile: Profile, log_folder: Path | str, margin: float | None =
         "python": profile.python or shlex.quote(sys.executable),
         "interface": profile.interface,
         "local_directory": profile.local_directory,
-        "job_script_prologue": [*profile.prologue, *_exports()],
+        # the time counts from the start of the job: first of all lines
+        "job_script_prologue": [_leave(profile, margin), *_prologue(profile)],
         "job_directives_skip": [f"{prefix} {skip}" for skip in profile.skip_directives],
         "job_extra_directives": [*logs, *profile.directives],
-        "worker_extra_args": _worker_arguments(profile, margin),
+        # on loopback all servers of a worker listen there, its dashboard too
+        "worker_extra_args": ["--dashboard-address", "127.0.0.1:0"] if profile.interface == "lo" else [],
         **_requests(profile),
     }
 
@@ -166,17 +177,21 @@ def _log_directives(profile: Profile, log_folder: Path | str) -> list[str]:
     return [f"-{key} {shlex.quote(f'{folder}/{JOB_NAME}-{number}.{end}')}" for key, end in (("o", "out"), ("e", "err"))]
 
 
-def _worker_arguments(profile: Profile, margin: float | None) -> list[str]:
-    """Return the arguments of a worker: it ends by itself before its walltime, not all workers at once."""
-    lifetime = profile.lifetime_seconds(margin)
-    stagger = 0.05 * lifetime
-    arguments = ["--lifetime", f"{lifetime - stagger:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
-    # on loopback all servers of a worker listen there, its dashboard too
-    return [*arguments, "--dashboard-address", "127.0.0.1:0"] if profile.interface == "lo" else arguments
+def _leave(profile: Profile, margin: float | None) -> str:
+    """Return the line by which workers end by themselves before their walltime; Dask's lifetime would cut a block."""
+    least = max(profile.walltime_seconds - profile.lifetime_seconds(), LEAST_MARGIN)
+    lifetime = profile.lifetime_seconds(max(margin or 0.0, least))
+    return leaving.export(lifetime, STAGGER * lifetime)
 
 
-def _exports() -> list[str]:
-    return [f"export {name}={shlex.quote(value)}" for name, value in worker_environment().items()]
+def _prologue(profile: Profile) -> list[str]:
+    return [*profile.prologue, *(f"export {name}={shlex.quote(value)}" for name, value in worker_environment().items())]
+
+
+def _written(profile: Profile, scheduler_address: str, options: dict[str, Any]) -> str:
+    with _own_defaults():
+        job = JOBS[profile.scheduler](scheduler_address, name=WORKER_NAMES[profile.scheduler], **options)
+        return str(job.job_script())
 
 
 def _own_defaults() -> Any:

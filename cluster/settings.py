@@ -37,6 +37,8 @@ SETTINGS: dict[str, Any] = {
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-ttl": "30 minutes",
     "distributed.nanny.pre-spawn-environ": THREADS,
+    # what is kept of ended tasks for a performance report, about 2 kB each; a sweep has seldom more blocks
+    "distributed.scheduler.dashboard.tasks.task-stream-length": 5_000,
 }
 """What a driver sets before it starts a scheduler or local workers."""
 

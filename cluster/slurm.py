@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .errors import ClusterError
+from .errors import AwayError, ClusterError
 
 SECONDS = 60.0
 """A command that has not answered after so long is given up."""
@@ -72,17 +72,6 @@ class Job:
         return not (self.waits or self.runs or self.state in ENDING)
 
 
-@dataclass(frozen=True)
-class Partition:
-    """The limits of a partition; None: no limit."""
-
-    name: str
-    state: str
-    most_seconds: int | None
-    most_memory_mib: int | None
-    n_node: int
-
-
 def available() -> bool:
     """Whether this machine has SLURM's commands."""
     return all(shutil.which(name) for name in ("sbatch", "squeue", "scancel", "scontrol"))
@@ -96,20 +85,22 @@ def submit(script: str, extra: Sequence[str] = ()) -> int:
 
     Raises
     ------
+    AwayError
+        The controller stays busy.
     ClusterError
         With what sbatch said.
     """
     for attempt in range(SUBMIT_TRIES):
-        done = _run(["sbatch", "--parsable", *extra], script)
+        done = run(["sbatch", "--parsable", *extra], script)
         if not done.returncode:
             return int(done.stdout.strip().split("\n")[-1].partition(";")[0])
         if not any(word in done.stderr for word in BUSY):
-            break
+            raise ClusterError(
+                f"sbatch refused the job: {one_line(done.stderr)}. "
+                "Compare the profile with the site's limits (`neq cluster check`, `scontrol show partition`)."
+            )
         time.sleep(2.0**attempt)
-    raise ClusterError(
-        f"sbatch refused the job: {_one_line(done.stderr)}. "
-        "Compare the profile with the site's limits (`neq cluster check`, `scontrol show partition`)."
-    )
+    raise AwayError(f"sbatch cannot submit now: {one_line(done.stderr)}. Wait until the batch system is back.")
 
 
 def jobs(ids: Iterable[int] = (), name: str = "") -> dict[int, Job]:
@@ -127,9 +118,9 @@ def jobs(ids: Iterable[int] = (), name: str = "") -> dict[int, Job]:
         return {}
     chosen = [*([f"--name={name}"] if name else []), *([f"--jobs={listed}"] if listed else [])]
     form = ",".join(f"{field}:{SEPARATOR}" for field in FIELDS)
-    done = _run(["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", *chosen, f"--Format={form}"])
+    done = run(["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", *chosen, f"--Format={form}"])
     if done.returncode and "Invalid job id" not in done.stderr:
-        raise ClusterError(f"squeue does not answer: {_one_line(done.stderr)}. Wait until the batch system is back.")
+        raise AwayError(f"squeue does not answer: {one_line(done.stderr)}. Wait until the batch system is back.")
     found = [parse(line) for line in done.stdout.splitlines() if line.strip()]
     return {job.id: job for job in found}
 
@@ -164,7 +155,7 @@ def ended(ids: Iterable[int]) -> dict[int, Job]:
     if not listed or shutil.which("sacct") is None:
         return {}
     for mode, fields in ((["-X"], "JobID,State,NodeList,ExitCode"), (["-c"], "JobID,State,NodeList")):
-        done = _run(["sacct", *mode, "--noheader", "--parsable2", f"--format={fields}", f"--jobs={listed}"])
+        done = run(["sacct", *mode, "--noheader", "--parsable2", f"--format={fields}", f"--jobs={listed}"])
         if not done.returncode and done.stdout.strip():
             records = [line.split("|") for line in done.stdout.splitlines()]
             return {job.id: job for job in map(_recorded, records) if job.ended}
@@ -181,49 +172,14 @@ def cancel(ids: Iterable[int] = (), name: str = "") -> None:
     """Cancel jobs by their ids, or all of this user's with a name; those that have ended are left as they are."""
     listed = [str(one) for one in ids]
     if listed:
-        _run(["scancel", "--quiet", *listed])
+        run(["scancel", "--quiet", *listed])
     if name:
-        _run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={name}"])
+        run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={name}"])
 
 
 def requeue(job: int) -> bool:
     """End a running job and put it back into the queue under its own id; return whether SLURM does so."""
-    return not _run(["scontrol", "requeue", str(job)]).returncode
-
-
-def partition(name: str | None) -> Partition | None:
-    """Return a partition, the default one for None; None where there is no such partition.
-
-    Raises
-    ------
-    ClusterError
-        SLURM does not answer.
-    """
-    done = _run(["scontrol", "--oneliner", "show", "partition", *([name] if name else [])])
-    if done.returncode:
-        if "not found" in done.stdout + done.stderr:
-            return None
-        raise ClusterError(f"scontrol does not answer: {_one_line(done.stderr)}. Wait until the batch system is back.")
-    lines = [line for line in done.stdout.splitlines() if name or " Default=YES " in line]
-    return parse_partition(lines[0]) if lines else None
-
-
-def parse_partition(line: str) -> Partition:
-    """Return the partition in a line of scontrol.
-
-    Examples
-    --------
-    >>> parse_partition("PartitionName=short MaxTime=00:10:00 State=UP TotalNodes=4 MaxMemPerNode=UNLIMITED")
-    Partition(name='short', state='UP', most_seconds=600, most_memory_mib=None, n_node=4)
-    """
-    found = dict(word.partition("=")[::2] for word in line.split())
-    return Partition(
-        name=found["PartitionName"],
-        state=found.get("State", ""),
-        most_seconds=_limit(found.get("MaxTime", ""), seconds),
-        most_memory_mib=_limit(found.get("MaxMemPerNode", ""), int),
-        n_node=int(found.get("TotalNodes", 0)),
-    )
+    return not run(["scontrol", "requeue", str(job)]).returncode
 
 
 def seconds(time_limit: str) -> int:
@@ -247,7 +203,14 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in kept or not ours.match(name)}
 
 
-def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command of SLURM's with ``text`` as its input; its exit code is the caller's to judge.
+
+    Raises
+    ------
+    ClusterError
+        This machine has no such command, or it does not answer.
+    """
     try:
         return subprocess.run(
             command, input=text, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
@@ -258,11 +221,7 @@ def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[
             "or take another profile."
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise ClusterError(f"{command[0]} has not answered for {SECONDS:.0f} s: wait until it does.") from error
-
-
-def _limit(word: str, read: Callable[[str], int]) -> int | None:
-    return None if word in ("", "UNLIMITED", "INFINITE") else read(word)
+        raise AwayError(f"{command[0]} has not answered for {SECONDS:.0f} s: wait until it does.") from error
 
 
 def _moment(text: str) -> float | None:
@@ -272,6 +231,7 @@ def _moment(text: str) -> float | None:
         return None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return what a command printed as one clause of a sentence."""
     lines = [line.removeprefix("sbatch: error: ").strip() for line in text.strip().splitlines()]
     return "; ".join(line.rstrip(".") for line in lines if line) or "no message"

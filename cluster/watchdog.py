@@ -7,19 +7,21 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from .decide import Limits, decide
 from .ends import End
-from .errors import ClusterError
+from .errors import AwayError, ClusterError
 from .ledger import Ledger, run_of
+from .memory import Memory
+from .partition import Partition
 from .profile import Profile
 from .slurm import Job
 
-MEMORY_FACTOR = 2.0
-MOST_RAISES = 2
-"""So often memory is raised, by the factor each time, for cells that ran out of it."""
+MEMORY_WORDS = ("mem", "node configuration")
+"""By these one knows that the batch system refuses a job for what it asks for, not because it is busy."""
 WAKE_SECONDS = 1.0
 """Least time between two looks at the batch system."""
 
@@ -52,7 +54,7 @@ class Watchdog:
     name
         Of all jobs of this driver and of no others.
     script
-        From factor of the memory and margin (s, or None) to the text of a job.
+        From memory of a worker (bytes) and margin (s, or None) to the text of a job.
     workers
         Returns the names of the connected workers.
     dismiss
@@ -61,6 +63,8 @@ class Watchdog:
         Where the jobs' logs and our record of events are.
     n_worker
         Workers wanted.
+    partition
+        What jobs can have at most; None: not known.
     """
 
     def __init__(
@@ -68,21 +72,21 @@ class Watchdog:
         system: System,
         profile: Profile,
         name: str,
-        script: Callable[[float, float | None], str],
+        script: Callable[[int, float | None], str],
         workers: Callable[[], Iterable[str]],
         dismiss: Callable[[list[str]], Any],
         log_folder: Path,
         n_worker: int,
+        partition: Partition | None = None,
     ) -> None:
         self.system, self.profile, self.name = system, profile, name
         self.note, self.problem = "no job yet", ""
-        self.level = 0
         self._script, self._workers, self._dismiss, self._logs = script, workers, dismiss, log_folder
         self._wanted = self._useful = n_worker
         self._margin: float | None = None
-        self._most_level = MOST_RAISES
         self._lock, self._wake, self._stop = threading.RLock(), threading.Event(), threading.Event()
         self._ledger = Ledger(self._stderr, self._tell)
+        self.memory = Memory(profile, partition, log_folder, self._tell)
         self._looked = self._raised = -math.inf
         self._thread = threading.Thread(target=self._keep, name="neq-watchdog", daemon=True)
 
@@ -121,27 +125,23 @@ class Watchdog:
         """Say how long cells take: workers that start from now on leave early enough before their walltime."""
         self._margin = 2 * longest + 0.05 * self.profile.walltime_seconds + 10.0
 
-    def raise_memory(self) -> bool:
-        """Give the next jobs more memory and cancel the others; False where that has been done often enough."""
-        with self._lock:
-            if self.level >= self._most_level:
-                return False
-            self.level += 1
-            self._raised = time.monotonic()
-            self._tell(f"memory raised to {self.memory_factor:g} times that of the profile")
-        self._wake.set()
-        return True
-
-    @property
-    def memory_factor(self) -> float:
-        """Memory of the next jobs over that of the profile."""
-        return MEMORY_FACTOR**self.level
-
     def has_memory(self) -> bool:
-        """Whether no worker with less memory than is wanted now is left."""
+        """Whether no worker with less memory than is wanted is left; raises it first where a cell ran out of it."""
         with self._lock:
+            if self.memory.short and self.memory.raise_():
+                # jobs with less are cancelled at the next look
+                self._raised = time.monotonic()
+                self._wake.set()
             levels = [self._ledger.levels.get(job, 0) for job, _ in self._ledger.connected]
-            return self._looked > self._raised and all(level >= self.level for level in levels)
+            return self._looked > self._raised and all(level >= self.memory.level for level in levels)
+
+    def ran_short(self, worker: str, end: End) -> End:
+        """Note that a worker ran out of memory; return its end with what memory it had."""
+        run = run_of(worker)
+        with self._lock:
+            level = self._ledger.levels.get(run[0], 0) if run else 0
+            self.memory.run_short(level)
+            return replace(end, text=f"{end.text}, of {self.memory.text(level)}")
 
     def end_of(self, worker: str, died: float) -> End | None:
         """Return how the job of a worker ended; None while that is not known.
@@ -175,12 +175,12 @@ class Watchdog:
         found = self._found()
         names = list(self._workers())
         with self._lock:
-            self._ledger.update(found, names, self.level, now)
+            self._ledger.update(found, names, self.memory.level, now)
             decision = decide(self._ledger.records(now), self._limits(), self._ledger.failures(now))
             self._ledger.cancelled(decision.cancel)
             self._looked, self.problem = now, decision.stop
             stale = self._ledger.stale_workers()
-        self._say(decision.note)
+        self._say(decision.note + (f"; memory raised to {self.memory.text()}" if self.memory.level else ""))
         if decision.cancel:
             self.system.cancel(ids=decision.cancel)
         if stale:
@@ -209,16 +209,17 @@ class Watchdog:
 
     def _limits(self) -> Limits:
         jobs = math.ceil(min(self._wanted, self._useful) / self.profile.processes)
-        return Limits(min(jobs, self.profile.most_jobs), self.level)
+        return Limits(min(jobs, self.profile.most_jobs), self.memory.level)
 
     def _submit(self, number: int) -> None:
         """Submit jobs one after another, with a pause between."""
         for count in range(number):
             if self._stop.wait(self.profile.submit_pause if count else 0.0):
                 return
-            level = self.level
+            with self._lock:
+                level, memory = self.memory.level, self.memory.bytes
             try:
-                job = self.system.submit(self._script(MEMORY_FACTOR**level, self._margin), (f"--job-name={self.name}",))
+                job = self.system.submit(self._script(memory, self._margin), (f"--job-name={self.name}",))
             except ClusterError as error:
                 self._refused(error, level)
                 return
@@ -230,9 +231,9 @@ class Watchdog:
         """Live with what is there, where there is something; else this is the end."""
         self._tell(str(error))
         with self._lock:
-            if level:
-                self.level = self._most_level = level - 1
-            elif not self._ledger.jobs:
+            if level and any(word in str(error).lower() for word in MEMORY_WORDS):
+                self.memory.refused(level)
+            elif not self._ledger.jobs and not isinstance(error, AwayError):
                 self.problem = str(error)
 
     def _stderr(self, job: Job) -> str:

@@ -57,6 +57,12 @@ def start(
             stack.close()
 
 
+def memory(client: distributed.Client) -> dict[str, int]:
+    """Return what the workers' jobs ask for of memory, which may have been raised; empty where there are no jobs."""
+    watchdog = getattr(client, "watchdog", None)
+    return {} if watchdog is None else dict(watchdog.memory.facts())
+
+
 def _cluster(
     config: ClusterConfig, log_folder: Path, tell: Callable[[str], Any]
 ) -> AbstractContextManager[distributed.Client]:

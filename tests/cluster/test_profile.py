@@ -1,13 +1,15 @@
 """Profiles: right ones as they are meant, wrong ones with every problem in one sentence."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster import limits, profile
 from cluster.errors import ClusterError
+from cluster.partition import Partition
 from cluster.profile import Driver, Profile
-from cluster.slurm import Partition
 
 LEAST = "scheduler: slurm\ncores: 1\nmemory: 4GiB\n"
 
@@ -141,6 +143,18 @@ def test_limits__what_the_partition_does_not_give(changed, message):
     assert limits.problems(Profile(**least), NORMAL) == []
     (found,) = limits.problems(Profile(**(least | changed)), NORMAL)
     assert message in found
+
+
+def test_limits__what_no_node_has():
+    nodes = replace(NORMAL, most_memory_mib=None, node_memory_mib=4000)
+    found = limits.problems(Profile(scheduler="slurm", cores=1, memory="3.2GiB"), nodes)
+    assert found == [
+        "a job's memory, 4.0 GiB, is over the limit of the nodes of partition normal, 3.9 GiB: "
+        "ask for less, or take another partition"
+    ]
+    # a site that wants no word of memory gives what it gives
+    silent = Profile(scheduler="slurm", cores=1, memory="3.2GiB", skip_directives=("--mem",))
+    assert limits.problems(silent, nodes) == []
 
 
 def test_limits__none_where_the_partition_has_none():

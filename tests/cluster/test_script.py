@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+import time
 
 import dask
 import distributed
 import pytest
 
-from cluster import script
+from cluster import leaving, script
 from cluster.errors import ClusterError
 from cluster.profile import Profile
 from cluster.settings import THREADS
@@ -130,11 +131,26 @@ def test_worker__one_thread_each_own_limit_named_by_its_job(scheduler):
     assert all(f"export {name}=1" in lines for name in THREADS)
 
 
-def test_worker__leaves_before_its_walltime_whatever_the_stagger():
-    command = lines_of("slurm", walltime="01:00:00")[-1].split()
-    lifetime, stagger = (float(command[command.index(key) + 1][:-1]) for key in ("--lifetime", "--lifetime-stagger"))
-    assert lifetime + stagger <= 3600 - 300
-    assert lifetime - stagger >= 1800
+@pytest.mark.parametrize("scheduler", list(script.JOBS))
+@pytest.mark.parametrize(("margin", "most"), [(None, 3600 - 300), (10.0, 3600 - 300), (1000.0, 2600)])
+def test_worker__leaves_before_its_walltime_whatever_the_stagger(scheduler, margin, most):
+    profile = Profile(scheduler=scheduler, **(FULL | {"walltime": "01:00:00"}))
+    lines = script.job_script(profile, ADDRESS, "/logs", margin).splitlines()
+    (leave,) = (line for line in lines if leaving.VARIABLE in line)
+    # the time counts from the start of the job, not from the end of what the site does first
+    assert lines.index(leave) < lines.index("module load python")
+    said = [subprocess.run(["bash", "-c", f"{leave}; echo $NEQ_LEAVE_AT"], capture_output=True, text=True).stdout]
+    assert all(0.9 * most - 1 <= int(text) - time.time() <= most for text in said)
+    # Dask would cut the block that runs
+    assert "--lifetime" not in lines[-1]
+
+
+@pytest.mark.parametrize("scheduler", list(script.JOBS))
+def test_preamble__all_of_a_job_but_its_worker(scheduler):
+    profile = Profile(scheduler=scheduler, **FULL)
+    whole = script.job_script(profile, ADDRESS, "/logs").splitlines()
+    assert script.preamble(profile, "/logs") == [line for line in whole[:-1] if leaving.VARIABLE not in line]
+    assert "dask_worker" in whole[-1]
 
 
 def test_job_memory__above_that_of_its_worker():

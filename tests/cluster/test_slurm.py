@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cluster import slurm
+from cluster import partition, slurm
 from cluster.ends import Kind, of_job, requeued
 from cluster.errors import ClusterError
 
@@ -45,9 +45,9 @@ def test_job__waits_runs_ends():
 
 
 def test_partition():
-    found = slurm.parse_partition(SHORT)
-    assert found == slurm.Partition("short", "UP", 600, None, 4)
-    assert slurm.parse_partition(SHORT.replace("MaxTime=00:10:00", "MaxTime=UNLIMITED")).most_seconds is None
+    found = partition.parse(SHORT)
+    assert found == partition.Partition("short", "UP", 600, None, 4)
+    assert partition.parse(SHORT.replace("MaxTime=00:10:00", "MaxTime=UNLIMITED")).most_seconds is None
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.decide import SILENT_SECONDS, START_FAILURES, Failures, Limits, Record, decide, note
-from cluster.ends import Kind
-from cluster.errors import ClusterError
+from cluster.ends import End, Kind
+from cluster.errors import AwayError, ClusterError
 from cluster.ledger import run_of
+from cluster.partition import Partition
 from cluster.profile import Profile
 from cluster.slurm import Job
 from cluster.watchdog import Watchdog
@@ -124,7 +125,7 @@ class Lab:
 
     def submit(self, script, extra):
         if self.refuse:
-            raise ClusterError(self.refuse)
+            raise self.refuse if isinstance(self.refuse, Exception) else ClusterError(self.refuse)
         number = len(self.scripts) + 1
         self.scripts.append((script, extra))
         self.listed[number] = Job(number, "PENDING", "Priority")
@@ -157,17 +158,18 @@ def lab():
 
 @pytest.fixture
 def make(lab, tmp_path):
-    def made(n_worker=2, **keys):
+    def made(n_worker=2, partition=None, **keys):
         keys = {"scheduler": "slurm", "cores": 1, "memory": "1GiB", "submit_pause": 0, "watch_interval": 0.05} | keys
         return Watchdog(
             system=lab,
             profile=Profile(**keys),
             name="neq-test",
-            script=lambda factor, margin: f"{factor:g} {margin}",
+            script=lambda memory, margin: f"{memory / 2**30:g} {margin}",
             workers=lambda: list(lab.connected),
             dismiss=lab.dismissed.extend,
             log_folder=tmp_path,
             n_worker=n_worker,
+            partition=partition,
         )
 
     return made
@@ -264,40 +266,95 @@ def test_watchdog__gives_up_with_what_the_job_said(lab, make, tmp_path):
     assert len(lab.scripts) <= START_FAILURES + 1
 
 
+SHORT_OF_MEMORY = End(Kind.MEMORY, "OUT_OF_MEMORY: it took more than its memory")
+
+
+def run_out(dog, lab, number):
+    """Let a cell run out of memory in the worker of this job, and tell what is noted of it."""
+    lab.work(number)
+    dog.look()
+    end = dog.ran_short(f"neq-{number}-0", SHORT_OF_MEMORY)
+    lab.connected.clear()
+    return end.text
+
+
 def test_watchdog__more_memory_at_most_twice(lab, make):
     dog = make(1)
     dog.look()
     lab.work(1)
     dog.look()
     assert dog.has_memory()
-    for level in (1, 2):
-        assert dog.raise_memory()
+    for level, had in ((1, "1.0 GiB"), (2, "2.0 GiB")):
+        assert run_out(dog, lab, level) == f"OUT_OF_MEMORY: it took more than its memory, of {had}"
         assert not dog.has_memory()
         dog.look()
         assert lab.cancelled == list(range(1, level + 1))
-        lab.connected.clear()
         dog.look()
         assert dog.has_memory()
-        lab.work(level + 1)
-        dog.look()
-    assert not dog.raise_memory()
+    run_out(dog, lab, 3)
+    assert dog.has_memory()
+    dog.look()
     assert [script for script, _ in lab.scripts] == ["1 None", "2 None", "4 None"]
+
+
+def test_watchdog__several_cells_short_of_memory_raise_it_once(lab, make):
+    dog = make(2)
+    dog.look()
+    run_out(dog, lab, 1)
+    run_out(dog, lab, 2)
+    assert not dog.has_memory()
+    dog.look()
+    # one that is told of late had the memory of before
+    dog.ran_short("neq-2-0", SHORT_OF_MEMORY)
+    assert dog.has_memory()
+    assert [script for script, _ in lab.scripts] == ["1 None"] * 2 + ["2 None"] * 2
+    assert dog.note.endswith("; memory raised to 2.0 GiB")
+
+
+def test_watchdog__memory_as_far_as_the_partition_has_it(lab, make, tmp_path):
+    small = Partition("short", "UP", None, most_memory_mib=3 * 1024, n_node=1, node_memory_mib=64 * 1024)
+    dog = make(1, partition=small, memory_margin=1)
+    dog.look()
+    for number in (1, 2):
+        run_out(dog, lab, number)
+        assert not dog.has_memory()
+        dog.look()
+    text = run_out(dog, lab, 3)
+    assert text.endswith("of 3.0 GiB, the most that partition short can give")
+    dog.has_memory()
+    dog.look()
+    assert [script for script, _ in lab.scripts] == ["1 None", "2 None", "3 None"]
+    assert "memory stays at 3.0 GiB, the most that partition short can give" in (tmp_path / "events.log").read_text()
 
 
 def test_watchdog__memory_that_no_node_has(lab, make):
     dog = make(1)
     dog.look()
-    lab.work(1)
-    dog.look()
-    dog.raise_memory()
+    run_out(dog, lab, 1)
+    assert not dog.has_memory()
     lab.refuse = "sbatch refused the job: Memory specification can not be satisfied."
     dog.look()
     lab.refuse = ""
-    lab.connected.clear()
     dog.look()
     assert [script for script, _ in lab.scripts] == ["1 None", "1 None"]
     assert not dog.problem
-    assert not dog.raise_memory()
+    assert run_out(dog, lab, 2).endswith("of 1.0 GiB, the most that the batch system can give")
+    dog.has_memory()
+    dog.look()
+    assert len(lab.scripts) == 2
+
+
+def test_watchdog__busy_batch_system_takes_no_memory_away(lab, make):
+    dog = make(1)
+    dog.look()
+    run_out(dog, lab, 1)
+    assert not dog.has_memory()
+    lab.refuse = AwayError("sbatch cannot submit now: Unable to contact slurm controller.")
+    dog.look()
+    lab.refuse = ""
+    assert not dog.problem
+    dog.look()
+    assert [script for script, _ in lab.scripts] == ["1 None", "2 None"]
 
 
 def test_watchdog__no_more_jobs_than_blocks_are_left(lab, make):

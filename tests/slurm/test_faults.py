@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from workflows import layout
+from workflows import layout, provenance
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -123,7 +123,7 @@ def test_case_9__cell_that_crashes_its_worker(sweep, local_store):
     [
         ({"partition": "down"}, "partition down is INACTIVE"),
         ({"partition": "nope"}, "there is no partition 'nope'"),
-        ({"memory": "900GiB"}, "sbatch refused the job: Memory specification can not be satisfied"),
+        ({"memory": "900GiB"}, "memory, 1125.0 GiB, is over the limit of the nodes of partition normal, 3.9 GiB"),
         (
             {"directives": ["--constraint=moonstone"]},
             "sbatch refused the job: Batch job submission failed: Invalid feature",
@@ -159,7 +159,9 @@ def test_case_3__cell_that_needs_more_memory(sweep, local_store):
     np.testing.assert_array_equal(sweep.store.read("value"), local_store.read("value"))
     assert attempts(sweep)[place] in (2, 3)
     assert n_twice(sweep) <= 5 + attempts(sweep)[place]
-    assert "memory raised to 2 times that of the profile" in sweep.events()
+    assert "memory raised to 2 times that of the profile, 600 MiB" in sweep.events()
+    (run,) = provenance.read(sweep.run).values()
+    assert run["memory"] == {"profile_mib": 300, "raised_to_mib": 600}
 
 
 @pytest.mark.long
@@ -169,8 +171,8 @@ def test_case_3__cell_that_never_has_enough_memory(sweep):
     failed = sweep.store.status() == layout.FAILED
     assert np.argwhere(failed).tolist() == [[1, 0, 0, 1]]
     assert (sweep.store.status()[~failed] == layout.OK).all()
-    assert "the last time: OUT_OF_MEMORY" in sweep.store.read("error")[1, 0, 0, 1]
-    assert "memory raised to 4 times that of the profile" in sweep.events()
+    assert re.search(r"the last time: OUT_OF_MEMORY: .*, of 1\.2 GiB\.", sweep.store.read("error")[1, 0, 0, 1])
+    assert "memory raised to 4 times that of the profile, 1.2 GiB" in sweep.events()
 
 
 @pytest.mark.long

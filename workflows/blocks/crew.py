@@ -56,7 +56,6 @@ class Crew(Generic[T]):
         self.n_thread = 0
         self._watchdog: Any = getattr(client, "watchdog", None)
         self._open: list[_Open[T]] = []
-        self._short_of_memory = False
 
     def look(self) -> None:
         """Count the workers.
@@ -114,12 +113,7 @@ class Crew(Generic[T]):
 
     def has_memory(self) -> bool:
         """Whether all workers have the memory that is wanted after workers ran out of it; asks for it first."""
-        if self._watchdog is None:
-            return True
-        if self._short_of_memory:
-            self._short_of_memory = False
-            self._watchdog.raise_memory()
-        return bool(self._watchdog.has_memory())
+        return self._watchdog is None or bool(self._watchdog.has_memory())
 
     def _explain(self, one: _Open[T]) -> Loss[T] | None:
         if self._watchdog is None:
@@ -127,5 +121,4 @@ class Crew(Generic[T]):
         end = self.client.end_of(one.worker, one.address, one.died)
         if end is None:
             return None
-        self._short_of_memory |= end.kind == "memory"
         return Loss(one.what, end.text, guilty=end.kind in ("memory", "crash"))

@@ -151,8 +151,8 @@ def script_text(
     run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
 ) -> str:
     """Return the script of a job: what the profile asks for, then one step of the run in place of the shell."""
-    # a worker's script without its name, its logs and its last line, the worker itself
-    lines = script.job_script(asked, "", run_folder / FOLDER).rstrip("\n").split("\n")[:-1]
+    # those of a worker, without its name and its logs
+    lines = script.preamble(asked, run_folder / FOLDER)
     ours = ("#SBATCH -J", "#SBATCH -o", "#SBATCH -e")
     begin = [line for line in lines if line.startswith("#SBATCH") and not line.startswith(ours)]
     rest = [line for line in lines if line.strip() and not line.startswith("#")]

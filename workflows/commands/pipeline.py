@@ -47,10 +47,21 @@ def run(
     prepare
         Called with the store, the study and the lease before the sweep (what `neq rerun` needs).
     """
+    from workflows.remote import keep
+
+    config = studies.study_class(config.study)(config).resolved()
+    with keep.kept(config, console) as may_go_on:
+        return _run(config, console, prepare, may_go_on)
+
+
+def _run(
+    config: run_config.RunConfig,
+    console: Console,
+    prepare: Callable[[Store, Study, Lease], Any] | None,
+    may_go_on: Callable[[], None],
+) -> Outcome:
     start = time.monotonic()
-    make = studies.study_class(config.study)
-    config = make(config).resolved()
-    study = make(config)
+    study = studies.study_class(config.study)(config)
     folder = config.run_folder
     if config.sweep.stop is not None:
         stop.variable(study)
@@ -62,7 +73,7 @@ def run(
     else:
         # asked before anything is made on disk: a config that makes no grid leaves no folder behind
         Grid(study.axes()).block_shape(config.sweep.block)
-        with acquire(folder) as lease:
+        with acquire(folder, may_go_on) as lease:
             counts, computed = _compute(config, study, lease, console, prepare)
         outcome = Outcome(folder, counts, computed, time.monotonic() - start)
     draw(folder, study, console, again=bool(outcome.n_computed))
@@ -121,6 +132,7 @@ def _compute(
 ) -> tuple[dict[str, int], int]:
     """Ingest and sweep on a cluster, with the run's file written before and after."""
     from workflows import engine
+    from workflows.performance import Performance
 
     folder = config.run_folder
     run = provenance.new_id()
@@ -131,10 +143,16 @@ def _compute(
         lease.progress({"stage": "queue", "jobs": note})
 
     with backend.start(config.cluster, folder / "jobs", told) as client:
-        facts |= {"started": provenance.now(), "dashboard": client.dashboard_link, "workers": _machines(client)}
+        facts |= {
+            "started": provenance.now(),
+            "dashboard": client.dashboard_link,
+            "workers": _machines(client),
+            "memory": backend.memory(client),
+        }
         say(console, f"run {run} in {folder}")
         for line in dashboard.labelled(dashboard.of(client), "dashboard while it runs"):
             say(console, line)
+        performance = Performance(client, lambda text: say(console, text))
         warm_up.share(client, study, lambda text: say(console, text))
         prepared = _ingest(study, client, lease, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
@@ -144,6 +162,8 @@ def _compute(
             prepare(opened, study, lease)
         with Meter(console, "sweep") as meter:
             result = engine.run_sweep(folder, study, config, client, lease, progress=meter, run_id=run)
+        performance.keep(provenance.performance_path(folder, run))
+        facts["memory"] = backend.memory(client)
     ended = {"ended": provenance.now(), "result": asdict(result), "settings_hash": opened.attrs["settings_hash"]}
     provenance.write(folder, run, {**facts, **ended})
     counts = {name: getattr(result, f"n_{name}") for name in layout.STATUS_NAMES}

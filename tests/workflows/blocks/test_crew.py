@@ -17,10 +17,7 @@ class Watchdog:
     problem, note, ended = "", "2 jobs wait in the queue (Priority)", ""
 
     def __init__(self):
-        self.raised, self.enough = 0, True
-
-    def raise_memory(self):
-        self.raised += 1
+        self.enough = True
 
     def has_memory(self):
         return self.enough
@@ -56,8 +53,6 @@ def test_losses__guilt(client, kind, guilty):
     crew.lost("block", killed())
     client.ends["neq-3-0"] = End(kind, "why")
     assert [loss.guilty for loss in crew.losses()] == [guilty]
-    crew.has_memory()
-    assert client.watchdog.raised == int(kind is Kind.MEMORY)
 
 
 def test_losses__on_this_machine():
