@@ -117,6 +117,17 @@ def write(run_folder: Path, run: str, facts: dict[str, Any]) -> Path:
     return path
 
 
+def performance_path(run_folder: Path, run: str) -> Path:
+    """Return where the performance report of a run is kept.
+
+    Examples
+    --------
+    >>> performance_path(Path("results/demo"), "20260102T030405Z-0a1b").name
+    '20260102T030405Z-0a1b-performance.html'
+    """
+    return run_folder / "runs" / f"{run}-performance.html"
+
+
 def read(run_folder: Path) -> dict[str, dict[str, Any]]:
     """Return all runs of a folder by id, oldest first; an unreadable file counts as empty."""
     found = {}

@@ -78,9 +78,15 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "problems": report_tables.problems(dataset),
         "sources": _sources(run_folder, dataset),
         "cost": report_tables.cost(dataset),
-        "runs": [(run, list(flat(facts))) for run, facts in reversed(runs.items())],
+        "runs": [(run, list(flat(facts)), _performance(run_folder, run)) for run, facts in reversed(runs.items())],
         "config": _config(run_folder, dataset),
     }
+
+
+def _performance(run_folder: Path, run: str) -> str:
+    """Return the address of a run's performance report beside the page; empty where there is none."""
+    path = provenance.performance_path(run_folder, run)
+    return path.relative_to(run_folder).as_posix() if path.exists() else ""
 
 
 def _told(dataset: xr.Dataset) -> set[str]:
