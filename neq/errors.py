@@ -52,6 +52,10 @@ class ChunkError(StoreError):
         self.block = block
 
 
+class CopyError(NeqError, OSError):
+    """The copy of a run at its URL is not complete; the run folder is."""
+
+
 class LeaseHeldError(NeqError, RuntimeError):
     """Another live driver works on this run folder."""
 

@@ -122,7 +122,7 @@ def plan(
 @app.command()
 @guarded
 def status(
-    run: RunFolder,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder or URL of the run, such as results/demo.")],
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until the run ends; Ctrl-C leaves.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -131,14 +131,25 @@ def status(
     \b
     neq status results/demo
     neq status results/demo --watch
+    neq status s3://bucket/lab/demo
     """
+    from neq import urls
+    from neq.errors import ConfigError
     from workflows.commands import status as states
     from workflows.commands import watch as watching
 
+    if watch and urls.is_url(run):
+        raise ConfigError(f"--watch needs the run folder: look at {run} without it, or watch where the driver runs.")
     if watch:
-        watching.watch(run, _console())
+        watching.watch(Path(run), _console())
+        return
+    if urls.is_url(run):
+        from workflows.remote import look
+
+        snapshot = look.look(run)
     else:
-        _console().print(states.show(states.look(run)), highlight=False, soft_wrap=True)
+        snapshot = states.look(Path(run))
+    _console().print(states.show(snapshot), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -252,7 +263,7 @@ def report(run: RunFolder, debug: Debug = False) -> None:
     typer.echo(write_report(run, studies.study_class(loaded.study)(loaded)))
 
 
-for _command in (cli_share.freeze, cli_share.merge):
+for _command in (cli_share.freeze, cli_share.merge, cli_share.fetch):
     app.command()(_command)
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -20,10 +21,11 @@ from pydantic import (
 )
 
 import cluster
+from neq import urls
 from neq.errors import ConfigError
 from workflows import cluster_profile, config_problems, studies, yaml_text
 
-NOT_SCIENCE = ("results", "cluster", "sweep", "figures")
+NOT_SCIENCE = ("results", "work", "cluster", "sweep", "figures")
 """Keys that cannot change a cell's number."""
 
 
@@ -59,6 +61,8 @@ class SweepConfig(Section):
     """Workers that may die in a cell before the cell is marked failed."""
     stop: StopConfig | None = None
     """When repetitions end before their number; null: all are computed."""
+    flush: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Seconds that finished cells wait for their writing at most; null: 2. A longer time spares the file server."""
 
 
 class ClusterConfig(Section):
@@ -94,6 +98,15 @@ class ClusterConfig(Section):
         return memory
 
 
+def _destination(value: Any) -> Any:
+    """Return a URL as text and anything else as what it was, a path for pydantic."""
+    if not urls.is_url(value):
+        return Path(value) if isinstance(value, str) else value
+    if not value.rstrip("/").partition("://")[2].partition("/")[2]:
+        raise ValueError("expected a folder within the bucket, such as s3://bucket/lab/demo")
+    return value.rstrip("/")
+
+
 class RunConfig(Section):
     """The keys every study has; a study's own config is a subclass with its keys."""
 
@@ -101,8 +114,10 @@ class RunConfig(Section):
     """Which study this is."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Root of all random streams."""
-    results: Path | None = None
-    """Run folder; null: results/NAME, NAME being the name of this file."""
+    results: Annotated[Path | str | None, BeforeValidator(_destination)] = None
+    """Run folder, or a URL at which its copy is kept; null: results/NAME, NAME being the name of this file."""
+    work: Path | None = None
+    """Run folder while results is a URL; null: results/NAME, NAME being the last part of the URL."""
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
 
@@ -114,9 +129,22 @@ class RunConfig(Section):
         return self._name
 
     @property
+    def url(self) -> str:
+        """Where a copy of this run is kept; "" for nowhere."""
+        return self.results if isinstance(self.results, str) else ""
+
+    @property
     def run_folder(self) -> Path:
         """Where everything of this run lies."""
+        if isinstance(self.results, str):
+            return self.work if self.work is not None else Path("results") / self.results.rsplit("/", 1)[-1]
         return self.results if self.results is not None else Path("results") / self.name
+
+    @model_validator(mode="after")
+    def _work_beside_url(self) -> Self:
+        if self.work is not None and isinstance(self.results, Path):
+            raise ValueError(f"work: it goes with a URL in results, which is the folder {self.results}: leave it out")
+        return self
 
 
 def profiles() -> list[str]:

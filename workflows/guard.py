@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -20,6 +22,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         from neq.errors import NeqError
 
         try:
+            _refuse_urls(options)
             code = command(*arguments, **options)
         except NeqError as error:
             _complain(str(error.args[0] if error.args else error), options)
@@ -38,11 +41,22 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
     return call
 
 
+def _refuse_urls(options: dict[str, Any]) -> None:
+    """Raise where a URL is given in place of a file or folder; a path has lost one of its slashes."""
+    from neq.errors import ConfigError
+
+    given = (value for values in options.values() for value in (values if isinstance(values, list) else [values]))
+    for path in given:
+        if isinstance(path, Path) and (found := re.match(r"([a-z][a-z0-9+.-]+):/+", str(path))):
+            url = f"{found[1]}://{str(path)[found.end() :]}"
+            raise ConfigError(f"This needs a file or folder, found {url}: `neq fetch {url}` first, and use its folder.")
+
+
 def _exit_code(error: Exception) -> int:
     """Return 2 for what the user can mend in the call, the config or the disk, 1 for what broke on the way."""
     from neq import errors
 
-    broke = (errors.SweepError, errors.ChunkError, errors.LeaseLostError)
+    broke = (errors.SweepError, errors.ChunkError, errors.LeaseLostError, errors.CopyError)
     return EXIT_FAILED if isinstance(error, broke) else EXIT_USAGE
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,9 +27,10 @@ FOLDER, RELEASED = "leases", ".released"
 class Lease:
     """The right to write to a run folder; made by :func:`acquire`, given back on leaving the ``with`` block."""
 
-    def __init__(self, path: Path, epoch: int) -> None:
+    def __init__(self, path: Path, epoch: int, also: Callable[[], None] = lambda: None) -> None:
         self.path = path
         self.epoch = epoch
+        self._also = also
         self._offers = itertools.count(1)
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._keep, name="neq-lease", daemon=True)
@@ -43,12 +44,10 @@ class Lease:
 
     def check(self) -> None:
         """Raise :class:`neq.errors.LeaseLostError` where another driver has taken the run folder over."""
+        self._also()
         newest = max(_epochs(self.path.parent), default=0)
         if newest != self.epoch or not self.path.exists():
-            raise LeaseLostError(
-                f"Another driver has taken {self.path.parent.parent} over (lease {newest}, ours was {self.epoch}): "
-                "this one stops; watch the other with `neq status`."
-            )
+            raise lost(self.path.parent.parent, newest, self.epoch)
 
     def token(self) -> str:
         """Return a name for one offer of a block, never used before in this run folder."""
@@ -72,10 +71,25 @@ class Lease:
                 os.utime(self.path)
 
 
-def acquire(run_folder: str | Path) -> Lease:
+def lost(place: object, newest: int, ours: int) -> LeaseLostError:
+    """Return the error for a driver that another one has followed."""
+    return LeaseLostError(
+        f"Another driver has taken {place} over (lease {newest}, ours was {ours}): "
+        "this one stops; watch the other with `neq status`."
+    )
+
+
+def acquire(run_folder: str | Path, also: Callable[[], None] = lambda: None) -> Lease:
     """Take the lease of a run folder.
 
     A driver that is dead on this host is followed at once, a silent one on another host after 60 s.
+
+    Parameters
+    ----------
+    run_folder
+        Made where there is none.
+    also
+        Called by :meth:`Lease.check` too; raises where something else forbids to go on.
 
     Raises
     ------
@@ -99,7 +113,7 @@ def acquire(run_folder: str | Path) -> Lease:
         for old in _epochs(folder) - {epoch}:
             for path in (_lease_path(folder, old), _released_path(folder, old), _progress_path(folder, old)):
                 path.unlink(missing_ok=True)
-    return Lease(_lease_path(folder, epoch), epoch)
+    return Lease(_lease_path(folder, epoch), epoch, also)
 
 
 def current(run_folder: str | Path) -> dict[str, Any] | None:
@@ -123,12 +137,17 @@ def _free_epoch(folder: Path) -> int | None:
     if owner is None and not path.exists():
         return None
     if owner is not None and _alive(path, owner):
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
-        raise LeaseHeldError(
-            f"{folder.parent} is in use: process {owner['pid']} on {owner['host']}{_job(owner)} works on it since "
-            f"{since}. Wait for it or stop it; follow it with `neq status`."
-        )
+        raise held_by(folder.parent, owner)
     return newest + 1
+
+
+def held_by(place: object, owner: Mapping[str, Any]) -> LeaseHeldError:
+    """Return the error for a run that another driver works on."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+    return LeaseHeldError(
+        f"{place} is in use: process {owner['pid']} on {owner['host']}{_job(owner)} works on it since "
+        f"{since}. Wait for it or stop it; follow it with `neq status`."
+    )
 
 
 def _job(owner: Mapping[str, Any]) -> str:
@@ -141,7 +160,7 @@ def _link(folder: Path, epoch: int) -> bool:
     path = _lease_path(folder, epoch)
     try:
         job = os.environ.get("SLURM_JOB_ID", "")
-        staging.write_text(json.dumps({**_myself(), "since": time.time(), "job": job}))
+        staging.write_text(json.dumps({**myself(), "since": time.time(), "job": job}))
         with contextlib.suppress(FileExistsError):
             os.link(staging, path)
         # a file server may carry the link out and report that it failed
@@ -157,10 +176,14 @@ def _link(folder: Path, epoch: int) -> bool:
 
 def _alive(path: Path, owner: Mapping[str, Any]) -> bool:
     """Whether the owner of a lease lives: asked of this host where it ran here, else judged by its silence."""
-    mine = _myself()
-    if (owner["host"], owner["boot"]) == (mine["host"], mine["boot"]) and not _runs(owner["pid"], owner["started"]):
-        return False
-    return _silence(path) < SILENCE_SECONDS
+    return not is_gone(owner) and _silence(path) < SILENCE_SECONDS
+
+
+def is_gone(owner: Mapping[str, Any]) -> bool:
+    """Whether an owner ran on this host and runs no more."""
+    mine = myself()
+    here = (owner["host"], owner["boot"]) == (mine["host"], mine["boot"])
+    return here and not _runs(owner["pid"], owner["started"])
 
 
 def _runs(pid: int, started: float) -> bool:
@@ -188,7 +211,7 @@ def _silence(path: Path) -> float:
             probe.unlink()
 
 
-def _myself() -> dict[str, Any]:
+def myself() -> dict[str, Any]:
     """Return what tells this process from any other; two containers of one name differ in ``boot``."""
     boot = []
     for read in (

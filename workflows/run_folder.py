@@ -28,14 +28,14 @@ def load_run(run_folder: Path, overrides: list[str] | tuple[str, ...] = ()) -> r
     if not (run_folder / CONFIG_NAME).exists():
         raise ConfigError(f"{run_folder} is not a run: expected a folder that `neq run CONFIG` made.")
     loaded = run_config.load(run_folder / CONFIG_NAME, overrides)
-    moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder})
+    moved: run_config.RunConfig = loaded.model_copy(update={"results": run_folder, "work": None})
     return moved
 
 
 def write_config(folder: Path, config: run_config.RunConfig) -> None:
     """Write config.yaml, unless it says the same already (its age tells whether figures are older)."""
     # without the folder, so that it can be moved: a config beside a store belongs to it (config.load)
-    text = run_config.resolved(config.model_copy(update={"results": None}))
+    text = run_config.resolved(config.model_copy(update={"results": None, "work": None}))
     path = folder / CONFIG_NAME
     with problems(folder):
         if path.exists() and path.read_text(encoding="utf-8") == text:

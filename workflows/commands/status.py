@@ -56,7 +56,7 @@ class Snapshot:
         Ids of the batch jobs that were submitted for it.
     """
 
-    run_folder: Path
+    run_folder: Path | Any
     counts: dict[str, int]
     rows: list[Row]
     driver: dict[str, Any] | None
@@ -129,6 +129,8 @@ def _driver(snapshot: Snapshot) -> list[str]:
     """Return who drives the run, how fast, and how long it will take; or how to go on."""
     driver = snapshot.driver
     if driver is None:
+        if snapshot.n_left and not isinstance(snapshot.run_folder, Path):
+            return [f"nobody drives it; go on: neq fetch {snapshot.run_folder}, then neq run with the config in there"]
         config = snapshot.run_folder / "config.yaml"
         if snapshot.n_left and snapshot.submitted:
             ids = ",".join(map(str, snapshot.submitted))
