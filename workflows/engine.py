@@ -137,7 +137,7 @@ def run_sweep(
     # before the sources are looked at: what counts again may be a cell of a source that could not be read
     stopping.settle(opened, study, config.sweep.stop, lease)
     reset.settle_ingest(opened, wanted, lease, run_id)
-    dispatch = Dispatch(opened, client, lease, config.sweep.deaths, run_id, progress)
+    dispatch = Dispatch(opened, client, lease, config.sweep, run_id, progress)
     if config.sweep.stop is not None and only is None:
         dispatch.stopping = stopping.Stopping(opened, study, config.sweep.stop, lease)
     computed = _rounds(opened, wanted, dispatch, lambda: stopping.settle(opened, study, config.sweep.stop, lease))

@@ -23,6 +23,7 @@ from workflows.blocks.crew import Crew
 from workflows.blocks.order import costliest_first as costliest_first
 from workflows.blocks.stopping import Everything
 from workflows.blocks.words import task_key, words
+from workflows.config import SweepConfig
 from workflows.lease import Lease
 from workflows.store import Store, problems
 
@@ -54,8 +55,8 @@ class Dispatch:
         The store.
     client, lease
         Who computes, and the right to write.
-    deaths
-        So many workers may die in a cell before it is marked failed.
+    sweep
+        How many workers may die in a cell, and how long finished cells wait for their writing.
     run_id
         Kept with each cell.
     progress
@@ -67,17 +68,18 @@ class Dispatch:
         opened: Store,
         client: distributed.Client,
         lease: Lease,
-        deaths: int,
+        sweep: SweepConfig,
         run_id: str,
         progress: Callable[[int, int, int], Any],
     ) -> None:
         self.store = opened
         self.client = client
         self.lease = lease
-        self.blame = Blame(opened, deaths)
+        self.blame = Blame(opened, sweep.deaths)
         self.stopping = Everything(opened)
         """Which cells are needed; the engine puts the rule of the config here."""
         self.run_id = run_id
+        self.flush_seconds = sweep.flush
         self.progress = progress
         self.problems: dict[str, str] = {}
         self.damaged = np.zeros(opened.shape, bool)
@@ -134,7 +136,7 @@ class Dispatch:
         offer = Offer(block, self.lease.token(), cells)
         with problems(self._folder):
             owners.grant(self._folder, block, offer.token)
-        arguments = (str(self._folder), block, offer.token, condemned, cells, self.run_id)
+        arguments = (str(self._folder), block, offer.token, condemned, cells, self.run_id, self.flush_seconds)
         key = task_key(self.store.grid, self.store.blocks, block, f"{offer.token}-{self._nonce}")
         future = self.client.submit(task.run_block, *arguments, key=key, pure=False, retries=0)
         self._in_flight[future] = offer

@@ -99,11 +99,11 @@ def take(run_folder: Path, given: Given, job: int) -> bool:
     return True
 
 
-def work(run_folder: Path, given: Given, run_id: str) -> dict[str, Any]:
+def work(run_folder: Path, given: Given, run_id: str, flush_seconds: float | None = None) -> dict[str, Any]:
     """Compute a block whose token was taken; return what :func:`workflows.blocks.task.run_block` does."""
     left = _token_folder(run_folder, given) / LEFT
     try:
-        result = task.run_block(str(run_folder), given.block, given.token, None, given.cells, run_id)
+        result = task.run_block(str(run_folder), given.block, given.token, None, given.cells, run_id, flush_seconds)
     except KeyboardInterrupt:
         # asked to end, as all tasks are when their walltime is over: no cell is to blame
         with contextlib.suppress(OSError):

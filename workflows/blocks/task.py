@@ -21,7 +21,7 @@ from workflows.store import STORE_NAME, Store, write_problem
 from workflows.studies.base import Prepared, Source, Study
 
 FLUSH_SECONDS = 2.0
-"""Finished cells wait so long in memory at most; a killed task loses no more than that."""
+"""Finished cells wait so long in memory, where the config says nothing else; a killed task loses no more than that."""
 WORKER_LOST = "WorkerLost"
 
 
@@ -32,6 +32,7 @@ def run_block(
     condemned: Mapping[int, str] | None = None,
     cells: Sequence[int] | None = None,
     run_id: str = "",
+    flush_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Compute the pending cells of a block and write them; everything that can go wrong is in the result.
 
@@ -45,6 +46,8 @@ def run_block(
         Numbers of the cells to compute; None: all that are pending.
     run_id
         Kept with each cell.
+    flush_seconds
+        Finished cells wait so long in memory at most; None: ``FLUSH_SECONDS``.
 
     Returns
     -------
@@ -54,7 +57,8 @@ def run_block(
         to go before all cells are done.
     """
     folder = Path(run_folder)
-    work = _Work(folder, block, Fence(owners.block_folder(folder, block) / token), run_id)
+    seconds = FLUSH_SECONDS if flush_seconds is None else flush_seconds
+    work = _Work(folder, block, Fence(owners.block_folder(folder, block) / token), run_id, seconds)
     state, message = "done", ""
     try:
         work.fence.claim()
@@ -78,11 +82,12 @@ def run_block(
 class _Work:
     """One block in the hands of one task."""
 
-    def __init__(self, run_folder: Path, block: str, fence: Fence, run_id: str) -> None:
+    def __init__(self, run_folder: Path, block: str, fence: Fence, run_id: str, flush_seconds: float) -> None:
         self.run_folder = run_folder
         self.block = block
         self.fence = fence
         self.run_id = run_id
+        self.flush_seconds = flush_seconds
         self.seconds = self.longest = 0.0
         self.counts: Counter[int] = Counter()
 
@@ -108,7 +113,7 @@ class _Work:
                         continue
                     values.put(number, {"run": self.run_id, "attempts": earlier.get(number, 0), **record})
                     self.counts[record["status"]] += 1
-                    if time.monotonic() - flushed >= FLUSH_SECONDS:
+                    if time.monotonic() - flushed >= self.flush_seconds:
                         values.flush(self.fence)
                         flushed = time.monotonic()
             finally:

@@ -117,11 +117,12 @@ def compute(folder: Path, number: int, console: Console) -> int:
     path = _round(folder, number) / f"{index}.json"
     write_whole(path, json.dumps(record).encode())
     handed = handout.read(_round(folder, number) / "blocks.json")
+    config, study = _study(jobs.read(folder))
     counts: Counter[str] = Counter()
-    for given in _needed(folder, handed):
+    for given in _needed(folder, handed, study, config.sweep.stop):
         if not handout.take(folder, given, job):
             continue
-        result = handout.work(folder, given, handed.run_id)
+        result = handout.work(folder, given, handed.run_id, config.sweep.flush)
         counts.update({name: result[name] for name in layout.STATUS_NAMES if name in result})
         record["counts"] = dict(counts)
         if result["state"] != "done":
@@ -171,10 +172,11 @@ def cause(job: int) -> str:
     return end.text if end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH) else ""
 
 
-def _needed(folder: Path, handed: handout.HandOut) -> Iterator[handout.Given]:
+def _needed(
+    folder: Path, handed: handout.HandOut, study: Study, rule: run_config.StopConfig | None
+) -> Iterator[handout.Given]:
     """Yield the blocks that nobody has taken and that the stop rule needs, each judged when its turn comes."""
-    config, study = _study(jobs.read(folder))
-    opened, rule = Store.open(folder / STORE_NAME), config.sweep.stop
+    opened = Store.open(folder / STORE_NAME)
     for given in handed.given:
         if not handout.is_free(folder, given):
             continue

@@ -7,6 +7,7 @@ import pytest
 from neq.errors import LeaseLostError
 from workflows import layout, store
 from workflows.blocks import owners, task
+from workflows.blocks.block import BlockValues
 from workflows.blocks.cells import Meter, run_cell
 from workflows.grid import Grid
 from workflows.store import Store
@@ -65,6 +66,17 @@ def test_block__memory_error_and_warnings_do_not_end_it(tmp_path, run):
     found = opened(tmp_path)
     assert found.status()[0, 0, :, 0].tolist() == [2, 1, 1]
     assert found.read("error_type")[0, 0, 0, 0] == "MemoryError"
+
+
+@pytest.mark.parametrize(("seconds", "n_flush"), [(0.0, 4), (60.0, 1)])
+def test_block__writes_as_often_as_it_is_told(run, monkeypatch, seconds, n_flush):
+    made = run(sessions=("a",), conditions=("rest",), sizes=(2, 4, 5))
+    flushes = []
+    flush = BlockValues.flush
+    monkeypatch.setattr(BlockValues, "flush", lambda values, fence: flushes.append(flush(values, fence)))
+    assert made(flush_seconds=seconds)["ok"] == 3
+    # the last one is at the end of the block, whether or not anything is left to write
+    assert len(flushes) == n_flush
 
 
 def test_block__leaving_keeps_what_is_finished(tmp_path, run):
