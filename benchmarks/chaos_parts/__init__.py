@@ -1,0 +1,1 @@
+"""The parts of the chaos run: its faults, its drivers, its verdict."""
