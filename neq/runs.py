@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from . import urls
 from .chunks import read_array
 from .errors import ChunkError, StoreError
 from .variables import QUALITY_FLAGS
@@ -31,7 +32,7 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     Parameters
     ----------
     path
-        The run folder, the ``sweep.zarr`` in it, or a frozen copy of it, zipped or not.
+        The run folder or the URL where it is kept, the ``sweep.zarr`` in it, or a frozen copy of it, zipped or not.
     variables
         Names of the variables wanted; all by default.
 
@@ -55,9 +56,9 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     Traceback (most recent call last):
     neq.errors.StoreError: results/nothing is not a run: expected a folder that holds sweep.zarr ...
     """
-    store = _find_store(Path(path))
+    store = _find_at_url(str(path)) if urls.is_url(path) else _find_store(Path(path))
     raw = _open_store(store)
-    header = {**raw.attrs.get("neq", {}), "run": raw.attrs.get("frozen", {}).get("run", store.resolve().parent.name)}
+    header = {**raw.attrs.get("neq", {}), "run": raw.attrs.get("frozen", {}).get("run", _name(store))}
     status = _load(raw, "status", store)  # before the values: a cell that is ok now has all its values already
     axes = status.dims
     wanted = _wanted(raw, header, variables, store)
@@ -90,18 +91,41 @@ def _find_store(path: Path) -> Path:
     )
 
 
-def _open_store(store: Path) -> xr.Dataset:
+def _find_at_url(url: str) -> str:
+    """Return the URL of the store at or below ``url``."""
+    files, root = urls.filesystem(url)
+    for below in ("", f"/{STORE_NAME}"):
+        try:
+            # read, as asking whether it is there says no whatever the reason
+            files.cat_file(f"{root}{below}/status/zarr.json")
+            return url.rstrip("/") + below
+        except Exception as error:
+            if not urls.is_missing(error):
+                raise urls.problem(url, error) from error
+    raise StoreError(f"{url} is not a run: expected a place that holds {STORE_NAME}, as `neq run` keeps it there")
+
+
+def _name(store: Path | str) -> str:
+    """Return the name of the run that a store belongs to."""
+    if isinstance(store, Path):
+        return store.resolve().parent.name
+    return store.removesuffix(f"/{STORE_NAME}").rsplit("/", 1)[-1]
+
+
+def _open_store(store: Path | str) -> xr.Dataset:
     """Open without consolidated metadata, which is stale while a run grows."""
-    place = f"zip::{store}" if store.suffix == ".zip" else store
+    place = f"zip::{store}" if isinstance(store, Path) and store.suffix == ".zip" else store
     try:
         return xr.open_zarr(place, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False)
     except Exception as error:
+        if isinstance(store, str):
+            raise urls.problem(store, error) from error
         raise StoreError(
             f"{store} cannot be read ({type(error).__name__}: {error}); `neq doctor` says what is wrong"
         ) from error
 
 
-def _wanted(raw: xr.Dataset, header: dict[str, Any], variables: Sequence[str] | None, store: Path) -> list[str]:
+def _wanted(raw: xr.Dataset, header: dict[str, Any], variables: Sequence[str] | None, store: Path | str) -> list[str]:
     """Return the names of the variables to keep: the study's in its own order, then the engine's."""
     study = [output["name"] for output in header.get("outputs", []) if output["name"] in raw]
     known = list(dict.fromkeys([*study, *(name for name in ENGINE_VARIABLES if name in raw), *map(str, raw.data_vars)]))
@@ -110,15 +134,18 @@ def _wanted(raw: xr.Dataset, header: dict[str, Any], variables: Sequence[str] | 
     return [name for name in known if variables is None or name in variables or name in ("status", "quality")]
 
 
-def _load(dataset: xr.Dataset, name: str, store: Path) -> xr.DataArray:
+def _load(dataset: xr.Dataset, name: str, store: Path | str) -> xr.DataArray:
     """Read one variable whole."""
     with contextlib.suppress(Exception):
-        if (values := read_array(store / name)) is not None and values.shape == dataset[name].shape:
+        values = read_array(store / name) if isinstance(store, Path) else None
+        if values is not None and values.shape == dataset[name].shape:
             return dataset[name].copy(data=values)
     try:
         return dataset[name].load()
     # a damaged chunk shows itself as whatever its codec raises
     except Exception as error:
+        if isinstance(store, str) and urls.is_away(error):
+            raise urls.problem(store, error) from error
         text = " ".join(str(error).split())[:200]
         raise ChunkError(
             f"Variable {name} of {store} is damaged ({text}): `neq doctor` finds the chunk and mends it.", variable=name

@@ -68,6 +68,11 @@ def is_away(error: BaseException) -> bool:
     return away or (code is not None and code >= 500)
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether an error means that there is no such object; a bucket that is missing is another matter."""
+    return isinstance(error, FileNotFoundError) and "bucket does not exist" not in str(error)
+
+
 def _sentence(protocol: str, bucket: str, error: BaseException) -> str:
     kinds = " ".join(type(one).__name__ for one in _chain(error))
     text = " ".join(str(error).split())[:200].rstrip(".")
@@ -79,7 +84,7 @@ def _sentence(protocol: str, bucket: str, error: BaseException) -> str:
         return f"the server refused the credentials ({text}): mend them, or choose others with AWS_PROFILE."
     if isinstance(error, PermissionError):
         return f"permission denied ({text or 'no reason given'}): ask for the right to read, write and list there."
-    if "NoSuchBucket" in kinds or (isinstance(error, FileNotFoundError) and "ucket" in text):
+    if isinstance(error, FileNotFoundError) and "bucket does not exist" in text:
         return f"there is no bucket {bucket}: make it, neq makes none."
     if is_away(error):
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

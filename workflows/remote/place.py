@@ -196,16 +196,14 @@ def _entry(info: Mapping[str, Any]) -> Entry:
 
 def _is_refusal(error: BaseException) -> bool:
     """Whether the server refused for the condition: another object is there, none is, or one is being put."""
-    code = urls.status(error)
-    missing = isinstance(error, FileNotFoundError) and "ucket" not in str(error)
-    return missing or code in (409, 412)
+    return urls.is_missing(error) or urls.status(error) in (409, 412)
 
 
 def _or_none(action: Callable[..., _T], *arguments: Any) -> _T | None:
     """Do it; None where there is no such object. A bucket that is missing is another matter."""
     try:
         return action(*arguments)
-    except FileNotFoundError as error:
-        if "ucket" in str(error):
-            raise
-        return None
+    except Exception as error:
+        if urls.is_missing(error):
+            return None
+        raise
