@@ -2,11 +2,11 @@
 
 import re
 import signal
-import subprocess
 import time
 
 import numpy as np
 import pytest
+import slurm_faults as faults
 
 from workflows import layout, provenance
 
@@ -34,10 +34,6 @@ def n_submitted(sweep):
     return len(re.findall(r"job \d+ submitted", sweep.events()))
 
 
-def scontrol(*arguments):
-    return subprocess.run(["scontrol", *arguments], capture_output=True, text=True, check=False)
-
-
 def test_case_1__same_bits_as_the_local_run(sweep, local_store):
     code, out, err = sweep.configure().finish()
     assert (code, err) == (0, "")
@@ -54,7 +50,7 @@ def test_case_2__job_cancelled(sweep, local_store, until):
     driver = sweep.configure(seconds=0.5).start()
     until(lambda: sweep.n_done() > 10)
     victim = sweep.running()[0]
-    subprocess.run(["scancel", str(victim.id)], check=True)
+    faults.scancel(victim.id)
     code, _, err = sweep.end(driver)
     assert (code, err) == (0, "")
     assert_same_bits(sweep.store, local_store)
@@ -69,9 +65,7 @@ def test_case_5__preempted_and_queued_again(sweep, local_store, until):
     driver = sweep.configure({"partition": "scavenge"}, seconds=0.7).start()
     until(lambda: sweep.n_done() > 10)
     victim = sweep.running()[0]
-    urgent = ["sbatch", "--parsable", "-p", "normal", "-w", victim.node, "-c", "4", "--mem", "100M"]
-    urgent += ["-o", "/dev/null", "--wrap", "sleep 3"]
-    subprocess.run(urgent, check=True, capture_output=True)
+    faults.preempt(victim.node, 3)
     code, _, err = sweep.end(driver)
     assert (code, err) == (0, "")
     assert_same_bits(sweep.store, local_store)
@@ -191,11 +185,11 @@ def test_case_6__node_set_down(sweep, local_store, until):
     driver = sweep.configure(seconds=0.7).start()
     until(lambda: sweep.n_done() > 10)
     victim = sweep.running()[0]
-    scontrol("update", f"nodename={victim.node}", "state=down", "reason=test")
+    faults.set_down(victim.node)
     try:
         time.sleep(5)
     finally:
-        scontrol("update", f"nodename={victim.node}", "state=resume")
+        faults.resume(victim.node)
     code, _, err = sweep.end(driver)
     assert (code, err) == (0, "")
     assert_same_bits(sweep.store, local_store)
