@@ -1,4 +1,4 @@
-"""A study with the variables of the main one and no estimation, and runs of it written straight into a store."""
+"""A study with the variables of the main one and no estimation, swept, or written straight into a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from toy_study import Toy, ToyConfig
 
-from neq import figures
+from neq import figures, seeds
 from neq.summary import summarise
 from workflows import store
 from workflows.grid import Grid
@@ -45,6 +45,21 @@ class Ep(Toy):
 
     def dimensions(self, prepared):
         return {}
+
+    def compute(self, cell, inputs):
+        """Return a value that grows with the number of units, in the time that the config says."""
+        self._faults(cell)
+        n_unit = cell["size"] or 30
+        value = 1e-3 * n_unit * seeds.generator(self.config.seed, **cell).lognormal(0, 0.2)
+        return {
+            "entropy_production": value,
+            "entropy_production_per_spike": value / 10,
+            "interval_low": value * 0.8,
+            "interval_high": value * 1.2,
+            "p_value": 0.001,
+            "n_unit": n_unit,
+            "reason": "",
+        }
 
     def reduce(self, dataset):
         return summarise(dataset)
