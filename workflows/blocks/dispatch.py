@@ -31,6 +31,8 @@ MOST_IN_FLIGHT = 10_000
 """Of more workers than this the scheduler makes little."""
 MOST_COUNTED = 200
 """Only so many blocks in flight are looked at for cells they have finished; the others are taken to be like them."""
+MOST_NAMED = 20
+"""Blocks in flight that whoever watches can read of."""
 FRUITLESS_OFFERS = 30
 """So many offers in a row that end without a block done mean that something else than a cell is wrong."""
 NO_WORKER_SECONDS = 600.0
@@ -253,7 +255,8 @@ class Dispatch:
                 "n_worker": self._crew.n_thread,
                 "jobs": self._crew.note,
                 "ended": self._crew.ended,
-                "running": [self._text(offer.block) for offer in self._in_flight.values()][:20],
+                "running": [self._text(offer.block) for offer in offers[:MOST_NAMED]],
+                "n_running": len(self._in_flight),
                 "dashboard": self._dashboard,
                 "rate": (done - first) / max(now - begun, 1e-9),
                 "time": now,

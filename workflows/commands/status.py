@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,21 +102,35 @@ def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
 
 def show(snapshot: Snapshot) -> RenderableType:
     """Return what `neq status` prints."""
-    lines = [headline(snapshot), *_driver(snapshot)]
-    lines += [f"left out by the config: {axis} {', '.join(labels)}" for axis, labels in snapshot.left_out.items()]
-    if not snapshot.rows:
-        return Text("\n".join(lines))
+    text = Text("\n".join([headline(snapshot), *about(snapshot)]))
+    return Group(text, table(snapshot)) if snapshot.rows else text
+
+
+def about(snapshot: Snapshot, pace: str = "") -> list[str]:
+    """Return who drives the run, how fast and from where to watch it, or how to go on.
+
+    Parameters
+    ----------
+    pace
+        How fast it goes and how long it will take, where that is known better than the driver's mean since its start.
+    """
+    left_out = [f"left out by the config: {axis} {', '.join(labels)}" for axis, labels in snapshot.left_out.items()]
+    return [*_driver(snapshot, pace), *left_out]
+
+
+def table(snapshot: Snapshot) -> Table:
+    """Return the cells along each axis by state."""
     shown = [state for state in STATES if snapshot.counts[state] or state in ("ok", "failed", "pending")]
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("axis")
-    table.add_column("label")
+    made = Table(box=box.SIMPLE, pad_edge=False)
+    made.add_column("axis")
+    made.add_column("label")
     for state in shown:
-        table.add_column(state.replace("_", " "), justify="right")
+        made.add_column(state.replace("_", " "), justify="right")
     last = ""
     for row in snapshot.rows:
-        table.add_row("" if row.axis == last else row.axis, row.label, *(str(row.counts[state]) for state in shown))
+        made.add_row("" if row.axis == last else row.axis, row.label, *(str(row.counts[state]) for state in shown))
         last = row.axis
-    return Group(Text("\n".join(lines)), table)
+    return made
 
 
 def headline(snapshot: Snapshot) -> str:
@@ -125,8 +139,7 @@ def headline(snapshot: Snapshot) -> str:
     return f"{snapshot.run_folder}: {sum(snapshot.counts.values())} cells{': ' if counts else ''}{counts}"
 
 
-def _driver(snapshot: Snapshot) -> list[str]:
-    """Return who drives the run, how fast, and how long it will take; or how to go on."""
+def _driver(snapshot: Snapshot, pace: str) -> list[str]:
     driver = snapshot.driver
     if driver is None:
         if snapshot.n_left and not isinstance(snapshot.run_folder, Path):
@@ -141,12 +154,19 @@ def _driver(snapshot: Snapshot) -> list[str]:
     lines = [f"driven by process {driver['pid']} on {driver['host']} for {since}"]
     if progress.get("stage") == "ingest":
         lines += [f"ingest: {progress['done']} of {progress['total']} recordings"]
-    rate = progress.get("rate") or 0.0
-    if rate > 0:
-        left = duration((progress["n_cell"] - progress["n_done"]) / rate)
-        lines += [f"{progress['n_worker']} workers, {rate:.3g} cells/s, {left} left"]
+    if "n_worker" in progress:
+        workers = f"{progress['n_worker']} worker{'s' if progress['n_worker'] != 1 else ''}"
+        lines += [", ".join(filter(None, [workers, pace or _pace(progress)]))]
     lines += [f"{name}: {progress[name]}" for name in ("jobs", "ended") if progress.get(name)]
     return [*lines, *dashboard.labelled(progress.get("dashboard") or [])]
+
+
+def _pace(progress: Mapping[str, Any]) -> str:
+    """Return the driver's mean rate, and how long the rest takes at it; empty while nothing is done."""
+    rate = progress.get("rate") or 0.0
+    if rate <= 0:
+        return ""
+    return f"{rate:.3g} cells/s, {duration((progress['n_cell'] - progress['n_done']) / rate)} left"
 
 
 def _submitted(run_folder: Path) -> tuple[int, ...]:

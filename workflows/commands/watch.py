@@ -12,11 +12,12 @@ from pathlib import Path
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from neq.errors import NeqError
 from workflows import lease
-from workflows.commands.status import Snapshot, headline, look, show
+from workflows.commands.status import Snapshot, about, headline, look, table
 from workflows.progress import duration, say
 
 EVERY_SECONDS = 2.0
@@ -24,7 +25,8 @@ LINE_SECONDS = 5.0
 """Plain lines come at most this often."""
 RATE_SECONDS = 60.0
 """The rate is that of the last minute: the costliest cells come first, so that the mean since the start says little."""
-MOST_BLOCKS = 8
+MOST_BLOCKS = 6
+BAR_WIDTH = 50
 
 
 class Pace:
@@ -94,19 +96,30 @@ def ended(snapshot: Snapshot) -> bool:
 
 
 def view(snapshot: Snapshot, pace: Pace) -> RenderableType:
-    """Return what is shown on a terminal: what ``neq status`` shows, how far it is, and the blocks at work."""
+    """Return what is shown on a terminal: how far it is, what ``neq status`` shows, and the blocks at work.
+
+    The table stands last: on a small terminal its end is cut off.
+    """
     n_cell = sum(snapshot.counts.values())
     done = n_cell - snapshot.n_left
-    parts: list[RenderableType] = [show(snapshot)]
+    going = pace.text(snapshot.n_left)
+    parts: list[RenderableType] = [Text(headline(snapshot))]
     if n_cell:
-        share = f"{done / n_cell:.1%} done"
-        parts += [Text(", ".join(filter(None, [share, pace.text(snapshot.n_left)])))]
-        parts += [ProgressBar(total=n_cell, completed=done, width=60)]
+        share = f" {done / n_cell:.1%} done" + (f", {going}" if going and snapshot.driver is None else "")
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=n_cell, completed=done, width=BAR_WIDTH), Text(share))
+        parts += [bar]
+    lines = [*about(snapshot, going), *_at_work(snapshot), f"as of {time.strftime('%H:%M:%S')}"]
+    parts += [Text("\n".join(lines))]
+    return Group(*parts, table(snapshot)) if snapshot.rows else Group(*parts)
+
+
+def _at_work(snapshot: Snapshot) -> list[str]:
+    """Return the blocks that workers are in, the first few of many by name."""
     progress = snapshot.driver["progress"] if snapshot.driver else {}
-    blocks = progress.get("running", [])
-    lines = [f"running: {block}" for block in blocks[:MOST_BLOCKS]]
-    lines += [f"and {len(blocks) - MOST_BLOCKS} more"] if len(blocks) > MOST_BLOCKS else []
-    return Group(*parts, Text("\n".join([*lines, f"as of {time.strftime('%H:%M:%S')}"])))
+    named = progress.get("running", [])[:MOST_BLOCKS]
+    more = progress.get("n_running", 0) - len(named)
+    return [f"running: {block}" for block in named] + ([f"and {more} more"] if more > 0 else [])
 
 
 def _live(run_folder: Path, console: Console, every: float, sleep: Callable[[float], None]) -> None:
@@ -114,7 +127,7 @@ def _live(run_folder: Path, console: Console, every: float, sleep: Callable[[flo
     pace.add(time.monotonic(), _n_done(snapshot))
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Live(view(snapshot, pace), console=console, auto_refresh=False, vertical_overflow="crop") as live,
+        Live(view(snapshot, pace), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live,
     ):
         while not ended(snapshot):
             sleep(every)

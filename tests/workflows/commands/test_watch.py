@@ -20,7 +20,7 @@ def set_status(run, region, code):
     Store.open(run / "sweep.zarr", "r+").array("status")[region] = code
 
 
-def watched(run, *steps, terminal=False):
+def watched(run, *steps, terminal=False, height=60):
     """Return what is shown while ``steps`` happen, one at each pause; the watch must end after the last."""
     left = list(steps)
 
@@ -28,7 +28,7 @@ def watched(run, *steps, terminal=False):
         left.pop(0)()
 
     out = io.StringIO()
-    console = Console(file=out, width=100, height=60, force_terminal=terminal, color_system=None)
+    console = Console(file=out, width=100, height=height, force_terminal=terminal, color_system=None)
     watch.watch(run, console, sleep=sleep)
     assert not left
     return out.getvalue()
@@ -44,7 +44,8 @@ def driven(run_copy):
     set_status(run_copy, np.s_[0], layout.PENDING)
     with lease.acquire(run_copy) as held:
         running = [f"block {i}" for i in range(10)]
-        held.progress({"n_cell": 36, "n_done": 18, "n_worker": 2, "rate": 1.0, "running": running})
+        counts = {"n_cell": 36, "n_done": 18, "n_worker": 2, "rate": 1.0}
+        held.progress({**counts, "running": running, "n_running": 300, "dashboard": ["http://127.0.0.1:8787/status"]})
         yield run_copy, held
 
 
@@ -62,10 +63,34 @@ def test_watch__on_a_terminal_it_is_renewed(driven):
     shown = watched(run, lambda: set_status(run, np.s_[0], layout.OK), held.release, terminal=True)
     assert "50.0% done" in shown
     assert "100.0% done" in shown
-    assert "running: block 7" in shown
-    assert "and 2 more" in shown
+    assert "running: block 5" in shown
+    assert "running: block 6" not in shown
+    assert "and 294 more" in shown
     assert re.search(r"as of \d\d:\d\d:\d\d", shown)
     assert "finished" in shown
+
+
+def test_watch__on_a_small_terminal_the_table_is_cut_and_nothing_else(driven):
+    run, held = driven
+    shown = watched(run, nothing, held.release, terminal=True, height=12)
+    first = shown.split("\x1b[?25l")[1].splitlines()[:12]
+    assert any("50.0% done" in line for line in first)
+    assert any("2 workers, 1 cells/s, 18 s left" in line for line in first)
+    assert any("dashboard: http://127.0.0.1:8787/status" in line for line in first)
+    assert not any("axis" in line for line in first)
+    assert "..." in first[-1]
+
+
+def test_view__one_rate_that_of_the_last_minute(driven):
+    pace = watch.Pace()
+    for now, n_done in ((0.0, 0), (10.0, 180)):
+        pace.add(now, n_done)
+    out = io.StringIO()
+    Console(file=out, width=100).print(watch.view(watch.look(driven[0]), pace))
+    lines = out.getvalue().splitlines()
+    assert "2 workers, 18 cells/s, 1 s left" in lines
+    assert out.getvalue().count("cells/s") == 1
+    assert [line for line in lines if line.startswith("running: block 0")] == ["running: block 0"]
 
 
 def test_watch__ends_at_once_where_nobody_drives(run_copy):
