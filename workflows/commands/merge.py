@@ -17,7 +17,7 @@ from workflows import config as run_config
 from workflows import layout, lease, staging
 from workflows.attributes import named_labels, plain
 from workflows.commands import damage, merge_cells
-from workflows.grid import Grid, stored_label
+from workflows.grid import Grid, Index, stored_label
 from workflows.progress import say
 from workflows.reconcile import changed
 from workflows.run_folder import load_run, write_config
@@ -47,7 +47,12 @@ class Merged:
     left_out: dict[str, list[str]]
 
 
-def merge(runs: Sequence[Path], into: Path, progress: Callable[[int, int], Any] = lambda done, total: None) -> Merged:
+def merge(
+    runs: Sequence[Path],
+    into: Path,
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+    block: Index | None = None,
+) -> Merged:
     """Join the stores of ``runs``, with their spikes and what is known of how they were made, in a new run folder.
 
     Parameters
@@ -58,6 +63,8 @@ def merge(runs: Sequence[Path], into: Path, progress: Callable[[int, int], Any] 
         Folder of the new run; it appears whole or not at all.
     progress
         Called with the number of variables joined, and of all.
+    block
+        Cells of a block along each axis; None: chosen anew.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def merge(runs: Sequence[Path], into: Path, progress: Callable[[int, int], Any] 
     for other in stores[1:]:
         refuse_unlike(stores[0], other)
     grid = Grid(tuple(_joined_axis(axes) for axes in zip(*(one.grid.axes for one in stores), strict=True)))
-    attrs = _attributes(stores, grid)
+    attrs = _attributes(stores, grid) | ({} if block is None else {"block": list(block)})
     sources = merge_cells.place(stores, grid)
     for source in sources:
         damage.refuse_missing(source.store, source.status)

@@ -72,19 +72,26 @@ def catch_up(
             fetch.light(place, part / "light")
             ours, theirs = Store.open(store), Store.open(part / "light" / STORE_NAME)
             _refuse_different(ours, theirs, place)
-            if not _is_ahead(theirs, ours):
+            if _extends(ours, theirs) and not _is_ahead(theirs, ours):
                 return 0
             fetch.whole(place, part / "run", progress)
             if _is_ahead(ours, theirs):
-                _merge(folder, part)
+                _merge(folder, part, place)
         n_before = _n_done(store)
         fetch.move_in(part / "run", folder)
     return _n_done(store) - n_before
 
 
-def _merge(folder: Path, part: Path) -> None:
-    """Put a store with the cells of both in the place of the fetched one."""
-    merge.merge([folder, part / "run"], part / "both")
+def _merge(folder: Path, part: Path, place: Place) -> None:
+    """Put a store with the cells of both in the place of the fetched one, whose chunks keep their meaning."""
+    theirs = Store.open(part / "run" / STORE_NAME)
+    merge.merge([part / "run", folder], part / "both", block=theirs.chunk)
+    both = Store.open(part / "both" / STORE_NAME)
+    if any(both.array(name).chunks != theirs.array(name).chunks for name in theirs.outputs):
+        raise StoreError(
+            f"The work folder {folder} and {place} have grown in different ways: move the work folder away to go on "
+            "from what is at the URL."
+        )
     shutil.rmtree(part / "run" / STORE_NAME)
     (part / "both" / STORE_NAME).rename(part / "run" / STORE_NAME)
 
@@ -98,6 +105,12 @@ def _refuse_different(ours: Store, theirs: Store, place: Place) -> None:
             f"The work folder {ours.path.parent} and {place} hold different runs ({difference.rstrip('.')}): "
             "choose another work folder or another URL."
         ) from error
+
+
+def _extends(one: Store, two: Store) -> bool:
+    """Whether the chunks of a store mean the same cells as those of another one that it has grown from."""
+    labels = all(one.labels(name)[: len(two.labels(name))] == two.labels(name) for name in two.names)
+    return labels and one.chunk == two.chunk
 
 
 def _is_ahead(one: Store, two: Store) -> bool:

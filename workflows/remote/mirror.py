@@ -15,6 +15,7 @@ from workflows.remote import lease
 from workflows.remote.blocks import Blocks
 from workflows.remote.copies import Copies, files
 from workflows.remote.place import Place, Pool
+from workflows.run_folder import CONFIG_NAME
 from workflows.store import STORE_NAME, Store
 
 PASS_SECONDS = 10.0
@@ -27,12 +28,12 @@ _SPIKES, _JOBS, _METADATA = "spikes", "jobs", "zarr.json"
 
 
 class Mirror:
-    """Keeps the copy of a run folder.
+    """Keeps the copy of a run folder, the store and what lies beside it each at its own pace.
 
     Parameters
     ----------
     place
-        Where.
+        Where; it is listed.
     folder
         The run folder.
     held
@@ -43,20 +44,26 @@ class Mirror:
 
     def __init__(self, place: Place, folder: Path, held: lease.Lease, say: Callable[[str], Any]) -> None:
         self.place, self.folder, self.held, self.say = place, folder, held, say
-        self._copies: Copies | None = None
-        self._told = False
+        self._copies = Copies(place, folder, held)
+        self._blocks = Blocks(self._copies)
+        self._behind: set[str] = set()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="neq-copy", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._keep, args=(work,), name=f"neq-copy{work.__name__}", daemon=True)
+            for work in (self._put_store, self._put_beside)
+        ]
 
     def start(self) -> None:
         """Begin to put what changes."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def leave(self) -> None:
         """Put what there is once more and end, complete or not; raises nothing."""
         self._end()
         try:
-            self._pass(last=False)
+            self._put_store()
+            self._put_beside()
         except (NeqError, OSError) as error:
             self.say(f"the copy at {self.place} is behind: {error}")
 
@@ -75,107 +82,101 @@ class Mirror:
         for pause in (0.0, *LAST_TRIES):
             time.sleep(pause)
             try:
-                self._pass(last=True)
-                if not (missing := self._missing()):
-                    self.say(f"{self.place} is complete: {self._n_put} objects put by this run")
+                self._put_all()
+                if not (missing := self._copies.unlike(files(self.folder))):
+                    self.say(f"{self.place} is complete: {self._copies.n_put} objects put by this run")
                     return
-                reason = f"the server lists {len(missing)} of them as missing or other ones, {missing[0]} first"
+                reason = f"the server lists {self._copies.key(missing[0])} as missing or another one."
             except LeaseLostError:
                 raise
             except (NeqError, OSError) as error:
                 reason = str(error)
-        behind = sum(1 for path in files(self.folder) if self._copies is None or not self._copies.is_current(path))
+        behind = sum(1 for path in files(self.folder) if not self._copies.is_current(path))
         raise CopyError(
-            f"The copy at {self.place} is not complete, {max(1, behind)} objects are missing ({reason}) "
+            f"The copy at {self.place} is not complete, {max(1, behind)} objects are missing: {reason} "
             f"All cells are in {self.folder}: give the same command again to complete the copy."
         )
 
-    @property
-    def _n_put(self) -> int:
-        return 0 if self._copies is None else self._copies.n_put
-
     def _end(self) -> None:
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
-    def _keep(self) -> None:
+    def _keep(self, work: Callable[[], None]) -> None:
         pause = PASS_SECONDS
         while not self._stop.wait(pause):
             try:
-                self._pass(last=False)
+                self.held.require()
+                work()
             except LeaseLostError:
                 # the driver learns of it from the lease
                 return
             except Exception as error:
-                self._complain(error)
+                self._fall_behind(work.__name__, error)
                 pause = min(MOST_SECONDS, 2 * pause)
             else:
                 pause = PASS_SECONDS
-                if self._told:
-                    self.say(f"the copy at {self.place} is up to date again")
-                    self._told = False
+                self._catch_up(work.__name__)
 
-    def _complain(self, error: Exception) -> None:
-        """Say once that the copy falls behind."""
-        if not self._told:
+    def _fall_behind(self, work: str, error: Exception) -> None:
+        """Say it once."""
+        if not self._behind:
             what = str(error) if isinstance(error, NeqError) else f"{type(error).__name__}: {error}"
             self.say(f"the copy falls behind, the sweep goes on: {what}")
-            self._told = True
+        self._behind.add(work)
 
-    def _pass(self, last: bool) -> None:
-        """Put what has changed since the last pass: metadata before chunks, what makes things finished last."""
+    def _catch_up(self, work: str) -> None:
+        if self._behind == {work}:
+            self.say(f"the copy at {self.place} is up to date again")
+        self._behind.discard(work)
+
+    def _put_all(self) -> None:
+        """Put everything while nothing writes any more: what makes the run a finished one last."""
         self.held.require()
-        if self._copies is None:
-            self._copies = Copies(self.place, self.folder, self.held)
-            self._blocks = Blocks(self._copies)
-        with Pool() as pool:
-            self._put_spikes(pool)
-            path = self.folder / STORE_NAME
-            if (path / _METADATA).exists():
-                self._put_store(Store.open(path), pool, last)
-            pool.each(self._copies.put_file, list(self._others(last)))
-            if last and path.exists():
-                # consolidated metadata, which tell readers that nothing changes any more
-                self._copies.put_file(path / _METADATA)
-
-    def _put_spikes(self, pool: Pool) -> None:
-        """Put stores of spikes that are new; their own metadata last, which make them finished ones."""
-        assert self._copies is not None
-        for store in sorted((self.folder / _SPIKES).glob("*.zarr")):
-            if not store.name.startswith(".") and not self._copies.is_current(store / _METADATA):
-                inner = [path for path in files(store) if path != store / _METADATA]
-                pool.each(self._copies.put_file, inner)
-                self._copies.put_file(store / _METADATA)
-
-    def _put_store(self, opened: Store, pool: Pool, last: bool) -> None:
-        assert self._copies is not None
-        root = opened.path / _METADATA
-        pool.each(self._copies.put_file, [opened.path / name / _METADATA for name in opened.outputs])
-        for name in opened.names:
-            pool.each(self._copies.put_file, [path for path in files(opened.path / name) if path.name != _METADATA])
-            self._copies.put_file(opened.path / name / _METADATA)
-        if not _is_consolidated(root):
-            self._copies.put_file(root)
-        blocks = self._blocks.changed(opened)
-        pool.each(lambda block: self._blocks.put(opened, block), blocks)
-        if last:
+        self._put_store()
+        self._put_beside(logs=True)
+        store = self.folder / STORE_NAME
+        if store.exists():
             # what no status told of: left by tasks that were killed, or made by the driver when dimensions grew
-            status = opened.path / layout.STATUS
-            rest = [path for path in files(opened.path) if path != root and path.parent != status]
-            pool.each(self._copies.put_file, rest)
+            unfinished = (store / _METADATA, store / layout.STATUS)
+            with Pool() as pool:
+                rest = [path for path in files(store) if path not in unfinished and path.parent not in unfinished]
+                pool.each(self._copies.put_file, rest)
+            self._copies.put_file(store / _METADATA)
 
-    def _others(self, last: bool) -> Iterator[Path]:
-        """Yield the files that are neither spikes nor store; logs of jobs at the end only."""
+    def _put_store(self) -> None:
+        """Put what has changed of the store: metadata, labels, then blocks; not yet consolidated metadata."""
+        store = self.folder / STORE_NAME
+        if not (store / _METADATA).exists():
+            return
+        opened = Store.open(store)
+        self._copies.put_file(self.folder / CONFIG_NAME)
+        with Pool() as pool:
+            pool.each(self._copies.put_file, [store / name / _METADATA for name in opened.outputs])
+            for name in opened.names:
+                pool.each(self._copies.put_file, [path for path in files(store / name) if path.name != _METADATA])
+                self._copies.put_file(store / name / _METADATA)
+            if not _is_consolidated(store / _METADATA):
+                self._copies.put_file(store / _METADATA)
+            pool.each(lambda block: self._blocks.put(opened, block), self._blocks.changed(opened))
+
+    def _put_beside(self, logs: bool = False) -> None:
+        """Put what lies beside the store; stores of spikes with the metadata that make them finished ones last."""
+        with Pool() as pool:
+            for spikes in sorted((self.folder / _SPIKES).glob("*.zarr")):
+                if not spikes.name.startswith(".") and not self._copies.is_current(spikes / _METADATA):
+                    pool.each(self._copies.put_file, [p for p in files(spikes) if p != spikes / _METADATA])
+                    self._copies.put_file(spikes / _METADATA)
+            pool.each(self._copies.put_file, list(self._others(logs)))
+
+    def _others(self, logs: bool) -> Iterator[Path]:
+        """Yield the files that are neither spikes nor store; logs of jobs only if asked for."""
         for path in files(self.folder):
             top = path.relative_to(self.folder).parts[0]
             in_store = top == STORE_NAME or (top == _SPIKES and path.parent != self.folder / _SPIKES)
-            if not in_store and (last or top != _JOBS):
+            if not in_store and (logs or top != _JOBS):
                 yield path
-
-    def _missing(self) -> list[str]:
-        assert self._copies is not None
-        return [self._copies.key(path) for path in self._copies.unlike(files(self.folder))]
 
 
 def _is_consolidated(metadata: Path) -> bool:
