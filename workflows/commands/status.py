@@ -54,6 +54,8 @@ class Snapshot:
         them.
     submitted
         Ids of the batch jobs that were submitted for it.
+    begun
+        Whether there are cells yet.
     """
 
     run_folder: Path | Any
@@ -62,11 +64,17 @@ class Snapshot:
     driver: dict[str, Any] | None
     left_out: dict[str, list[str]] = field(default_factory=dict)
     submitted: tuple[int, ...] = ()
+    begun: bool = True
 
     @property
     def n_left(self) -> int:
         """Cells without a result."""
         return self.counts["pending"] + self.counts[RUNNING]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.begun and not self.n_left
 
 
 def look(run_folder: Path) -> Snapshot:
@@ -79,12 +87,12 @@ def look(run_folder: Path) -> Snapshot:
     """
     driver = lease.current(run_folder)
     path = run_folder / STORE_NAME
-    if driver is not None and not path.exists():
-        return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver)
+    submitted = _submitted(run_folder)
+    if (driver is not None or submitted) and not path.exists():
+        return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver, {}, submitted, begun=False)
     opened = Store.open(path)
     codes = np.array([STATES.index(name) for name in layout.STATUS_NAMES], "u1")
     states = codes[opened.status()]
-    submitted = _submitted(run_folder)
     if driver is not None or submitted:
         for place in running(opened, run_folder):
             if states[place] == STATES.index("pending"):
@@ -136,6 +144,8 @@ def table(snapshot: Snapshot) -> Table:
 def headline(snapshot: Snapshot) -> str:
     """Return the counts of all cells in one line."""
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in snapshot.counts.items() if n)
+    if not snapshot.begun:
+        return f"{snapshot.run_folder}: no cells yet"
     return f"{snapshot.run_folder}: {sum(snapshot.counts.values())} cells{': ' if counts else ''}{counts}"
 
 
@@ -145,10 +155,10 @@ def _driver(snapshot: Snapshot, pace: str) -> list[str]:
         if snapshot.n_left and not isinstance(snapshot.run_folder, Path):
             return [f"nobody drives it; go on: neq fetch {snapshot.run_folder}, then neq run with the config in there"]
         config = snapshot.run_folder / "config.yaml"
-        if snapshot.n_left and snapshot.submitted:
+        if snapshot.submitted and not snapshot.finished:
             ids = ",".join(map(str, snapshot.submitted))
             return [f"jobs {ids} were submitted for it, none of them drives it now; see squeue -j {ids}"]
-        return [f"nobody drives it; go on: neq run {config}"] if snapshot.n_left else ["finished"]
+        return [f"nobody drives it; go on: neq run {config}"] if not snapshot.finished else ["finished"]
     progress = driver["progress"]
     since = duration(max(0.0, time.time() - driver["since"]))
     lines = [f"driven by process {driver['pid']} on {driver['host']} for {since}"]

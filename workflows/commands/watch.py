@@ -92,7 +92,7 @@ def watch(
 
 def ended(snapshot: Snapshot) -> bool:
     """Whether nothing more is to be expected."""
-    return snapshot.driver is None and not (snapshot.submitted and snapshot.n_left)
+    return snapshot.driver is None and not (snapshot.submitted and not snapshot.finished)
 
 
 def view(snapshot: Snapshot, pace: Pace) -> RenderableType:

@@ -105,6 +105,13 @@ def test_look__submitted_jobs_that_wait(run_copy):
     assert status.look(run_copy).counts["running"] == 1
 
 
+def test_look__submitted_jobs_that_have_not_begun(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "submitted.json").write_text(json.dumps({"jobs": {"driver": 12}}))
+    assert not status.look(tmp_path).finished
+    assert f"{tmp_path}: no cells yet\njobs 12 were submitted for it" in text(tmp_path)
+
+
 def test_running__the_last_cell_of_each_owner(tmp_path):
     assert list(owners.running(tmp_path)) == []
     for block, marks in {"0.0": b"0000001\n0000002\n", "0.1": b"", "1.0": b"0000003\n00000"}.items():

@@ -104,6 +104,17 @@ def test_watch__a_submitted_run_is_waited_for(run_copy):
     assert "18 pending" in watched(run_copy, nothing, lambda: set_status(run_copy, np.s_[0], layout.OK))
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_watch__a_submitted_run_that_has_not_begun_is_waited_for(run_copy, tmp_path, terminal):
+    folder = tmp_path / "later"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "submitted.json").write_text(json.dumps({"jobs": {"driver": 12}}))
+    begin = (run_copy / "sweep.zarr").rename
+    shown = watched(folder, nothing, lambda: begin(folder / "sweep.zarr"), terminal=terminal)
+    assert "no cells yet" in shown
+    assert "36 cells: 12 ok" in shown
+
+
 def test_watch__a_store_that_cannot_be_read_for_a_moment(driven):
     run, held = driven
     metadata, aside = run / "sweep.zarr" / "zarr.json", run / "zarr.json"
