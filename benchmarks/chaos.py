@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,13 +30,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from fault_study import Fault, FaultConfig  # noqa: E402
 from slurm_sweep import Sweep, neq  # noqa: E402
 
-from benchmarks.chaos_parts import table  # noqa: E402
+from benchmarks.chaos_parts import CELL_SECONDS, N_WORKER, table  # noqa: E402
 from benchmarks.chaos_parts.drivers import Drivers  # noqa: E402
 from benchmarks.chaos_parts.faults import PARTITION, Faults  # noqa: E402
 from benchmarks.chaos_parts.verdict import judge  # noqa: E402
 
-N_WORKER = 6
-CELL_SECONDS = 1.0
 EFFICIENCY = 0.45
 """Cells done while faults fall, over those that the workers would do without: so long has the sweep to be."""
 CELLS_PER_REPETITION = 12
@@ -43,7 +42,7 @@ LONGEST_GAP = 16.0
 """Seconds between two faults, at most."""
 CALM_MINUTES = 20.0
 """A sweep that has not ended so long after the last fault never will."""
-RESULTS_SIZE = "512m"
+RESULTS_SIZE = "1500m"
 DEADLY, HUNGRY = "a/move/4/3", "b/rest/2/1"
 """The cell that kills its worker every time, and the one that needs more memory than workers have at first."""
 
@@ -60,13 +59,17 @@ def main() -> int:
         try:
             rain(sweep, drivers, faults, options.seed, 60 * options.minutes)
             settle(sweep, drivers)
+            left = len(sweep.jobs())
         finally:
             faults.mend(everything=True)
             drivers.end()
             sweep.close()
         minutes = (time.monotonic() - begun) / 60
         verdict = judge(sweep.store, Fault(FaultConfig()), DEADLY)
-        text = table.page(started, options, minutes, faults, drivers, verdict, sweep, doctor(sweep))
+        ended = {"jobs left in the queue": left, "`neq doctor`": doctor(sweep)}
+        text = table.page(started, options, minutes, faults, drivers, verdict, sweep.events(), ended)
+        if options.keep:
+            shutil.copytree(folder, options.keep)
     print(text)
     table.PATH.write_text(text, encoding="utf-8")
     return int(not verdict.good)
@@ -97,10 +100,12 @@ def rain(sweep: Sweep, drivers: Drivers, faults: Faults, seed: int, seconds: flo
     _until(lambda: sweep.n_done() > 0, drivers.keep, 300)
     begun = time.monotonic()
     following = begun
-    while time.monotonic() < begun + seconds and sweep.n_pending != 0:
+    while time.monotonic() < begun + seconds:
         drivers.keep()
         faults.mend()
         if time.monotonic() > following:
+            if sweep.n_pending == 0:
+                break
             clock = time.monotonic() - begun
             print(f"{clock:6.0f} s  {sweep.n_done():5} cells  {faults.inject()}", flush=True)
             following = time.monotonic() + gaps.uniform(1.0, LONGEST_GAP)
@@ -116,10 +121,10 @@ def settle(sweep: Sweep, drivers: Drivers) -> None:
 
 
 def doctor(sweep: Sweep) -> str:
-    """Return the last line of what `neq doctor` says of the run."""
+    """Return what `neq doctor` finds wrong with the run."""
     process = neq(["doctor", str(sweep.run)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    lines = [line for line in process.communicate()[0].splitlines() if line.strip()]
-    return f"{lines[-1].strip()} (exit code {process.returncode})" if lines else f"exit code {process.returncode}"
+    lines = [line.strip() for line in process.communicate()[0].splitlines()]
+    return "; ".join(line for line in lines if line.startswith("problem")) or "no problem"
 
 
 @contextmanager
@@ -144,6 +149,7 @@ def _until(condition: Callable[[], bool], meanwhile: Callable[[], object], secon
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long faults fall")
+    parser.add_argument("--keep", type=Path, help="copy the run and the drivers' output into this folder in the end")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the faults and their victims")
     if os.getuid() != 0 or not os.environ.get("SLURM_CONF"):
         parser.error("needs root and a testbed of its own, named by SLURM_CONF: see the first lines of this file.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import time
@@ -110,4 +111,5 @@ def _last_words(log: Path, code: int) -> str:
     if code in (0, 1) and "cells:" in log.read_text():
         return "the sweep's own end"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("neq: ")]
-    return lines[-1].removeprefix("neq: ")[:120] if lines else f"exit code {code}"
+    words = re.sub(r"/\S+/run", "the run", lines[-1].removeprefix("neq: ")) if lines else f"exit code {code}"
+    return re.split(r"[:(]|\d+ on |\. ", words)[0].strip() + (" ..." if lines else "")

@@ -9,16 +9,20 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from slurm_sweep import Sweep
-
 from workflows import provenance
 
+from . import CELL_SECONDS, N_WORKER
 from .drivers import Drivers
 from .faults import KINDS, Faults
 from .verdict import Verdict
 
 PATH = Path(__file__).parents[1] / "chaos.md"
 MOST_NAMED = 20
+FLUSH_SECONDS = 2.0
+WITHIN_JOBS = ("a worker killed", "a job out of memory")
+"""Faults that end a worker but not its job."""
+DEATHS = 5
+"""Of workers by the cell that kills them, and by the one that needs more memory."""
 
 
 def page(
@@ -28,13 +32,12 @@ def page(
     faults: Faults,
     drivers: Drivers,
     verdict: Verdict,
-    sweep: Sweep,
-    doctor: str,
+    events: str,
+    ended: Mapping[str, object],
 ) -> str:
-    """Return the page."""
+    """Return the page; ``ended`` is what else was found in the end."""
     machine = provenance.machine()
     cells = ", ".join(f"{number} {state}" for state, number in verdict.status.items())
-    events = sweep.events()
     again = sum((times - 1) * number for times, number in verdict.starts.items() if times > 1)
     parts = [
         "# Chaos: a sweep under faults of all kinds",
@@ -50,9 +53,10 @@ def page(
                 "faults injected": sum(faults.injected.values()),
                 "drivers started": drivers.n_started,
                 "jobs submitted": len(re.findall(r"job \d+ submitted", events)),
-                "memory raised": len(re.findall(r"memory raised to", events)),
-                "`neq doctor`": doctor,
-                "starts of cells beyond the first": again,
+                "memory raised": len(re.findall(r"memory raised to .* times", events)),
+                **ended,
+                "starts of cells beyond the first": f"{again}, of at most {explained(events, faults, drivers):.0f} "
+                "that the losses explain",
             },
         ),
         *_named("lost", verdict.lost),
@@ -64,11 +68,19 @@ def page(
         "## How drivers ended",
         rows("last words", dict(drivers.ends.most_common())),
         "## Cells by how often they were started",
-        "A worker or driver that is lost costs the cells that its workers were in, and those that they had finished "
-        "in the last 2 s and not yet written.",
+        "A worker that is lost costs the cell it was in and those that it had finished in the last 2 s and not yet "
+        "written; a driver that is lost costs this for each of its workers. That makes the bound above.",
         rows("starts", {str(times): number for times, number in verdict.starts.items()}),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def explained(events: str, faults: Faults, drivers: Drivers) -> float:
+    """Return the most starts of cells beyond the first that the losses of workers and drivers explain."""
+    jobs = sum(number for cause, number in job_ends(events).items() if not cause.startswith("COMPLETED"))
+    workers = sum(faults.injected[kind] for kind in WITHIN_JOBS) + DEATHS
+    lost_drivers = sum(number for words, number in drivers.ends.items() if "in use" not in words)
+    return (jobs + workers + lost_drivers * N_WORKER) * (1 + FLUSH_SECONDS / CELL_SECONDS)
 
 
 def job_ends(events: str) -> Counter[str]:
