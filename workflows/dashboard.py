@@ -93,14 +93,19 @@ def _tunnel(link: str, environ: Mapping[str, str], host: str, user: str) -> list
     if submitted_from is None and not environ.get("SSH_CONNECTION"):
         return []
     address = urlsplit(link)
-    bound = address.netloc.rpartition(":")[0]
-    login = f"{user}@{_login(environ, submitted_from or host)}"
-    words = ["ssh", "-N", "-L", f"{LOCAL_PORT}:{bound}:{address.port}", login]
+    name, port = _login(environ, submitted_from or host)
+    way = f"{LOCAL_PORT}:{address.netloc.rpartition(':')[0]}:{address.port}"
     if submitted_from and address.hostname in LOOPBACK and _short(submitted_from) != _short(host):
         # only the node itself reaches its loopback
-        words[2:2], words[-1] = ["-J", login], f"{user}@{host}"
+        words = ["-J", f"{user}@{name}" + (f":{port}" if port else ""), "-L", way, f"{user}@{host}"]
+    else:
+        words = ["-L", way, *(["-p", port] if port else []), f"{user}@{name}"]
     local = address._replace(netloc=f"127.0.0.1:{LOCAL_PORT}").geturl()
-    return ["from your own machine, and leave it open:", f"  {shlex.join(words)}", f"then open there: {local}"]
+    return [
+        "from your own machine, and leave it open:",
+        f"  {shlex.join(['ssh', '-N', *words])}",
+        f"then open there: {local}",
+    ]
 
 
 def _jupyter(link: str, environ: Mapping[str, str]) -> list[str]:
@@ -125,17 +130,21 @@ def _submit_host(environ: Mapping[str, str]) -> str | None:
     return next(filter(None, found), None)
 
 
-def _login(environ: Mapping[str, str], name: str) -> str:
-    """Return what to log in to: a full name; else the address at which ssh came in, as a short name is known here only.
+def _login(environ: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Return what to log in to, and the port where that is not ssh's own.
+
+    A full name; else the address at which ssh came in, as a short name is known here only.
 
     Examples
     --------
     >>> ssh = {"SSH_CONNECTION": "203.0.113.7 50514 198.51.100.2 22"}
     >>> _login(ssh, "login1.example.org"), _login(ssh, "login1"), _login({}, "login1")
-    ('login1.example.org', '198.51.100.2', 'login1')
+    (('login1.example.org', ''), ('198.51.100.2', ''), ('login1', ''))
     """
     came_in = environ.get("SSH_CONNECTION", "").split()
-    return came_in[2] if "." not in name and len(came_in) == 4 else name
+    if len(came_in) != 4:
+        return name, ""
+    return name if "." in name else came_in[2], "" if came_in[3] == "22" else came_in[3]
 
 
 def _short(name: str) -> str:

@@ -11,6 +11,7 @@ from workflows import dashboard
 
 NEAR, FAR = "http://127.0.0.1:41233/status", "http://10.0.0.5:8787/status"
 SSH = {"SSH_CONNECTION": "203.0.113.7 50514 198.51.100.2 22"}
+FORWARDED = {"SSH_CONNECTION": "203.0.113.7 50514 198.51.100.2 2222"}
 JOB = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_HOST": "login1.example.org"}
 
 
@@ -32,6 +33,7 @@ def test_lines__at_the_machine_itself_the_address_is_enough(environ):
         (NEAR, SSH, "login1.example.org", "ssh -N -L 8787:127.0.0.1:41233 ada@login1.example.org"),
         # a short name may be known inside the site only
         (NEAR, SSH, "login1", "ssh -N -L 8787:127.0.0.1:41233 ada@198.51.100.2"),
+        (NEAR, FORWARDED, "login1.example.org", "ssh -N -L 8787:127.0.0.1:41233 -p 2222 ada@login1.example.org"),
         # the scheduler of a batch cluster listens on one address, loopback excluded
         (FAR, SSH, "login1.example.org", "ssh -N -L 8787:10.0.0.5:8787 ada@login1.example.org"),
         (FAR, JOB, "node5", "ssh -N -L 8787:10.0.0.5:8787 ada@login1.example.org"),
@@ -39,6 +41,12 @@ def test_lines__at_the_machine_itself_the_address_is_enough(environ):
         (FAR, {**SSH, **JOB, "SLURM_SUBMIT_HOST": "login1"}, "node5", "ssh -N -L 8787:10.0.0.5:8787 ada@198.51.100.2"),
         # loopback of a node is reached on that node only
         (NEAR, JOB, "node5", "ssh -N -J ada@login1.example.org -L 8787:127.0.0.1:41233 ada@node5"),
+        (
+            NEAR,
+            {**JOB, **FORWARDED},
+            "node5",
+            "ssh -N -J ada@login1.example.org:2222 -L 8787:127.0.0.1:41233 ada@node5",
+        ),
         (NEAR, JOB, "login1", "ssh -N -L 8787:127.0.0.1:41233 ada@login1.example.org"),
         (
             FAR,
@@ -55,7 +63,7 @@ def test_lines__the_tunnel_to_paste(link, environ, host, expected):
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh here")
 @pytest.mark.parametrize("link", [NEAR, FAR, "http://[2001:db8::1]:8787/status"])
-@pytest.mark.parametrize("environ", [SSH, JOB, {**JOB, **SSH}])
+@pytest.mark.parametrize("environ", [SSH, FORWARDED, JOB, {**JOB, **FORWARDED}])
 @pytest.mark.parametrize("user", ["ada", "DOMAIN\\ada"])
 def test_lines__ssh_understands_the_tunnel(link, environ, user):
     program, *arguments = shlex.split(command(link, environ, "node5", user))
