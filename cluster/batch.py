@@ -143,9 +143,27 @@ def start(
             client.watch(watchdog)
             watchdog.start()
         else:
+            _submit_first(cluster)
             jobs = -(-(workers or profile.workers) // profile.processes)
             cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         yield client
+
+
+def _submit_first(cluster: Any) -> None:
+    """Submit one job and wait for the answer: of the later ones dask-jobqueue tells in its log only."""
+    cluster.worker_spec.update(cluster.new_worker_spec())
+    try:
+        cluster.sync(cluster._correct_state)
+    except (RuntimeError, OSError) as error:
+        for job in cluster.workers.values():
+            job.status = distributed.Status.failed  # there is nothing to cancel
+        cluster.worker_spec.clear()
+        cluster.workers.clear()
+        said = str(error).rpartition("stderr:")[2].strip() or "it does not say why"
+        command = cluster.job_cls.submit_command
+        raise ClusterError(
+            f"{command} refuses the job: {said}. Mend the profile and give the command again."
+        ) from error
 
 
 def _watchdog(

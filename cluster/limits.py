@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 from . import partition, slurm
 from .errors import ClusterError
 from .partition import Partition
 from .profile import Profile
+
+SUBMITS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}
+"""Command that takes a job script, by batch system."""
 
 
 def require(profile: Profile) -> Partition | None:
@@ -18,14 +22,15 @@ def require(profile: Profile) -> Partition | None:
     Raises
     ------
     ClusterError
-        This machine has no sbatch, or the partition does not exist, is closed or gives less than is asked for.
+        This machine has no sbatch (qsub, bsub), or the partition does not exist, is closed or gives too little.
     """
+    command = SUBMITS[profile.scheduler]
+    if not (slurm.available() if profile.scheduler == "slurm" else shutil.which(command)):
+        raise ClusterError(
+            f"This machine has no {command}: give the command on a login node of the cluster, or take --cluster local."
+        )
     if profile.scheduler != "slurm":
         return None
-    if not slurm.available():
-        raise ClusterError(
-            "This machine has no sbatch: give the command on a login node of the cluster, or take --cluster local."
-        )
     given = partition.find(profile.partition)
     if found := problems(profile, given):
         raise ClusterError("; ".join(found) + ".")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import warnings
 from collections.abc import Iterator
 
 import dask
 import distributed
 
+from .network import dashboard_port
 from .settings import SETTINGS
 
 LOOPBACK = "127.0.0.1"
-DASHBOARD_PORT = 8787
 
 
 @contextlib.contextmanager
@@ -45,8 +44,8 @@ def start(
             processes=True,
             memory_limit="auto" if memory is None else memory,
             host=LOOPBACK,
-            # without an address Dask would ask for its usual port all the same, and leave a socket where that is taken
-            dashboard_address=f"{LOOPBACK}:{_free_port() if dashboard else 0}",
+            # without an address Dask would ask for its usual port all the same
+            dashboard_address=f"{LOOPBACK}:{dashboard_port(LOOPBACK) if dashboard else 0}",
             scheduler_kwargs={"dashboard": dashboard},
             silence_logs=logging.CRITICAL,
         )
@@ -63,17 +62,6 @@ def start(
 def _cores() -> int:
     """Return the cores this process may use, which a batch system may have limited."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _free_port() -> int:
-    """Return Dask's usual port, or 0 (any) where it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, DASHBOARD_PORT))
-        except OSError:
-            return 0
-    return DASHBOARD_PORT
 
 
 @contextlib.contextmanager

@@ -9,6 +9,22 @@ import psutil
 
 from .errors import ClusterError
 
+DASHBOARD_PORT = 8787
+
+
+def dashboard_port(host: str) -> int:
+    """Return Dask's usual port for a dashboard on a host of this machine, or 0 (any) where it is taken.
+
+    Dask itself goes on to another port as well, but leaves a socket behind.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, DASHBOARD_PORT))
+        except OSError:
+            return 0
+    return DASHBOARD_PORT
+
 
 def interfaces() -> dict[str, str]:
     """Return the network interfaces of this machine that have an IPv4 address, and the address.

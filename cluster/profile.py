@@ -211,9 +211,9 @@ def find(name: str | Path) -> Path:
         return Path(name).expanduser()
     if str(name) not in names():
         near = difflib.get_close_matches(str(name), names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = f"did you mean {near[0]!r}? If not, " if near else ""
         raise ClusterError(
-            f"There is no profile {str(name)!r}: {hint}Give one of {_all()}, or the path of your own FILE.yaml."
+            f"There is no profile {str(name)!r}: {hint}give one of {_all()}, or the path of your own FILE.yaml."
         )
     return FOLDER / f"{name}.yaml"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from dask_jobqueue.slurm import SLURMJob
 
 from . import leaving
 from .errors import ClusterError
-from .network import can_listen, scheduler_host
+from .network import can_listen, dashboard_port, scheduler_host
 from .profile import Profile
 from .settings import SETTINGS, worker_environment
 
@@ -29,7 +28,6 @@ STAGGER = 0.1
 """Workers leave within this part of their lifetime, not all at once."""
 LEAST_MARGIN = 20.0
 """Seconds that a worker has for leaving: to end a cell, to hand over what it has, to close."""
-DASHBOARD_PORT = 8787
 JOBS = {"slurm": SLURMJob, "pbs": PBSJob, "lsf": LSFJob, "sge": SGEJob}
 CLUSTERS = {
     "slurm": dask_jobqueue.SLURMCluster,
@@ -103,10 +101,8 @@ def make_cluster(profile: Profile, log_folder: Path | str) -> Any:
             f"No scheduler can listen on {host}, which is no address of this machine: set the profile's interface or "
             "scheduler_host to one that the nodes can reach."
         )
-    options = {"host": host, "dashboard_address": f"{host}:{DASHBOARD_PORT}"}
-    with dask.config.set(SETTINGS), _own_defaults(), warnings.catch_warnings():
-        # the dashboard then takes another port
-        warnings.filterwarnings("ignore", message="(?s)Port .* is already in use")
+    options = {"host": host, "dashboard_address": f"{host}:{dashboard_port(host)}"}
+    with dask.config.set(SETTINGS), _own_defaults():
         return CLUSTERS[profile.scheduler](scheduler_options=options, **job_options(profile, log_folder))
 
 

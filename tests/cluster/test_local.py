@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from cluster import local
+from cluster import local, network
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def port_taken():
     """Dask's usual port is held, by us or by whoever was here first."""
     with socket.socket() as held:
         with contextlib.suppress(OSError):
-            held.bind((local.LOOPBACK, local.DASHBOARD_PORT))
+            held.bind((local.LOOPBACK, network.DASHBOARD_PORT))
             held.listen(1)
         yield
 
@@ -25,5 +25,5 @@ def test_start__where_the_usual_port_is_taken(port_taken, dashboard):
     with local.start(workers=1, memory="1GiB", dashboard=dashboard) as client:
         assert client.submit(sum, [1, 2]).result(timeout=30) == 3
         assert (client.dashboard_link is not None) or not dashboard
-        assert f":{local.DASHBOARD_PORT}/" not in str(client.dashboard_link)
+        assert f":{network.DASHBOARD_PORT}/" not in str(client.dashboard_link)
     gc.collect()

@@ -100,7 +100,7 @@ def test_load__all_problems_at_once(tmp_path):
 
 def test_load__unknown_name():
     with pytest.raises(
-        ClusterError, match=r"no profile 'slrm': did you mean 'slurm'\? Give one of lsf, pbs, sge, slurm"
+        ClusterError, match=r"no profile 'slrm': did you mean 'slurm'\? If not, give one of lsf, pbs, sge, slurm"
     ):
         profile.load("slrm")
 
@@ -169,6 +169,12 @@ def test_limits__no_slurm_here(monkeypatch):
         limits.require(Profile(scheduler="slurm", cores=1, memory="1GiB"))
 
 
-def test_limits__other_batch_systems_are_not_asked(monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    limits.require(Profile(scheduler="pbs", cores=1, memory="1GiB"))
+@pytest.mark.parametrize(("scheduler", "command"), [("pbs", "qsub"), ("sge", "qsub"), ("lsf", "bsub")])
+def test_limits__of_other_batch_systems_only_the_command_is_looked_for(monkeypatch, tmp_path, scheduler, command):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    profile = Profile(scheduler=scheduler, cores=1, memory="1GiB")
+    with pytest.raises(ClusterError, match=f"This machine has no {command}: give the command on a login node"):
+        limits.require(profile)
+    (tmp_path / command).write_text("#!/bin/sh\n")
+    (tmp_path / command).chmod(0o755)
+    assert limits.require(profile) is None

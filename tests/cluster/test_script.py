@@ -196,10 +196,8 @@ def _seen():
     return os.environ["NUMBA_NUM_THREADS"], settings, "NUMBA_CACHE_DIR" in os.environ
 
 
-def test_script__run_by_a_shell_brings_a_worker(tmp_path, monkeypatch):
+def test_script__run_by_a_shell_brings_a_worker(tmp_path):
     """What a node does with a script, but for the batch system."""
-    # where the usual port is taken Dask takes another, but leaves a socket open, and here warnings are errors
-    monkeypatch.setattr(script, "DASHBOARD_PORT", 0)
     profile = Profile(scheduler="sge", cores=1, memory="400MiB", interface="lo", local_directory=str(tmp_path))
     cluster = script.make_cluster(profile, tmp_path)
     text = script.job_script(profile, cluster.scheduler_address, tmp_path)

@@ -14,10 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tried(slurm, tmp_path, monkeypatch):
+def tried(slurm, tmp_path):
     """Try the testbed's profile with some keys changed; return what was found, which leaves neither job nor file."""
-    # where the usual port is taken Dask takes another, but leaves a socket open, and here warnings are errors
-    monkeypatch.setattr(script, "DASHBOARD_PORT", 0)
 
     def attempt(patience=60.0, **changed):
         one = profile.load("testbed").model_copy(update={"memory": "300MiB"} | changed)
