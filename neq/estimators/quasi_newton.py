@@ -52,7 +52,8 @@ class QuasiNewton:
     def steps(self, ridge: float, most: int, tolerance: float = 1e-6) -> Iterator[np.ndarray]:
         """Make up to ``most`` steps at this ridge and yield the point (parameter,) after each.
 
-        A step that brings no more than the share ``tolerance`` of the value is the last.
+        A step that brings no more than the share ``tolerance`` of the value is the last; where curvatures differ much,
+        one may be short though others would not be.
         """
         for _ in range(most):
             fall = self.step(ridge)
