@@ -100,6 +100,8 @@ class ClusterConfig(Section):
 
 def _destination(value: Any) -> Any:
     """Return a URL as text and anything else as what it was, a path for pydantic."""
+    if value is not None and not isinstance(value, str | Path):
+        raise ValueError("expected a folder, or a URL such as s3://bucket/lab/demo")
     if not urls.is_url(value):
         return Path(value) if isinstance(value, str) else value
     if not value.rstrip("/").partition("://")[2].partition("/")[2]:

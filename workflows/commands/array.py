@@ -29,6 +29,7 @@ from workflows.commands.submit import to_submit
 from workflows.guard import EXIT_FAILED
 from workflows.lease import Lease, acquire
 from workflows.progress import say
+from workflows.remote import catch_up
 from workflows.run_folder import write_config
 from workflows.staging import write_whole
 from workflows.store import STORE_NAME, Store
@@ -49,6 +50,11 @@ def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | N
     if (found := to_submit(config, profile, overrides, console)) is None:
         return
     submission, folder = found
+    if url := submission.loaded().url or catch_up.url_of(folder):
+        raise ConfigError(
+            f"No driver lives as long as an array, so none keeps the copy at {url}: submit without --array, or with "
+            "--set results=FOLDER, and give `neq run` with the URL when the array has ended."
+        )
     asked = submission.checked_profile()
     submission = replace(submission, tasks=n_task or asked.workers)
     with acquire(folder):

@@ -12,7 +12,7 @@ from rich.console import Console
 from workflows import config as run_config
 from workflows import lease as local
 from workflows.progress import Meter, say
-from workflows.remote import catch_up, lease
+from workflows.remote import catch_up, fetch, lease
 from workflows.remote.mirror import Mirror
 from workflows.remote.place import Place
 
@@ -48,6 +48,7 @@ def fetch_run(url: str, folder: Path, console: Console) -> int:
     """Bring the run at a URL into a folder, or a folder that has it up to date; return the number of cells it gave."""
     catch_up.refuse_another(folder.absolute(), url)
     place = Place(url)
+    fetch.refuse_nothing(place)
     with local.acquire(folder):
         pass
     with Meter(console, "fetch", "objects") as meter:
