@@ -24,13 +24,25 @@ while time.monotonic() < end and len(held) < 100:
 """Takes the memory of a job, up to 1.6 GiB of it, and is the last of its processes that the kernel would end."""
 
 
+SECONDS = 10.0
+"""A controller that has not answered after so long is down."""
+
+
 def scontrol(*words):
-    """Give a command to the controller; what it answers is the caller's to judge."""
-    return subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=60)
+    """Give a command to the controller, which may refuse it, as of a node that is back by itself, but has to be there.
+
+    Raises
+    ------
+    subprocess.SubprocessError
+        It is not.
+    """
+    done = subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=SECONDS)
+    if "Unable to contact" in done.stderr or "connect failure" in done.stderr:
+        raise subprocess.CalledProcessError(done.returncode, words, stderr=done.stderr)
 
 
 def scancel(job):
-    subprocess.run(["scancel", str(job)], check=True, timeout=60)
+    subprocess.run(["scancel", str(job)], check=True, timeout=SECONDS)
 
 
 def cut_short(job):
@@ -53,7 +65,8 @@ def set_partition(name, state):
 def preempt(node, seconds):
     """Submit a job that takes a whole node from jobs of partition scavenge; return its id."""
     words = ["sbatch", "--parsable", "-p", "normal", "-w", node, "-c", "4", "--mem", "100M", "-o", "/dev/null"]
-    done = subprocess.run([*words, "--wrap", f"sleep {seconds:.0f}"], check=True, capture_output=True, text=True)
+    words += ["--wrap", f"sleep {seconds:.0f}"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS)
     return int(done.stdout)
 
 

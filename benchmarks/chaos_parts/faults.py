@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import random
@@ -24,6 +23,8 @@ from .drivers import Drivers
 
 PARTITION = "scavenge"
 """Of the workers: jobs of partition normal take their nodes."""
+MEND_SECONDS = 60.0
+AGAIN_SECONDS = 3.0
 Undo = tuple[float, Callable[[], object]]
 """Seconds until a fault is undone, and how."""
 Injected = tuple[str, Undo | None]
@@ -67,11 +68,21 @@ class Faults:
         return "nothing to break now"
 
     def mend(self, everything: bool = False) -> None:
-        """Undo the faults whose time is over, or all of them."""
+        """Undo the faults whose time is over, or all of them; what cannot be undone now is tried again later."""
+        end = time.monotonic() + MEND_SECONDS
         while self._undo and (everything or self._undo[0][0] < time.monotonic()):
-            _, _, undo = heapq.heappop(self._undo)
-            with contextlib.suppress(OSError, psutil.Error, subprocess.SubprocessError):
+            _, number, undo = heapq.heappop(self._undo)
+            try:
                 undo()
+            except (psutil.NoSuchProcess, FileNotFoundError):
+                pass
+            except (OSError, subprocess.SubprocessError) as error:
+                # the controller may be down: what brings it back is due before this comes again
+                if time.monotonic() > end:
+                    raise
+                heapq.heappush(self._undo, (time.monotonic() + AGAIN_SECONDS, number, undo))
+                print(f"tried again later: {error}", flush=True)
+                time.sleep(0.5)
 
     def _cancel_job(self) -> Injected:
         job = self._job()
@@ -175,9 +186,9 @@ class Faults:
         if not self._deck:
             self._deck = [kind for kind, (weight, _) in KINDS.items() for _ in range(weight)]
             self._random.shuffle(self._deck)
-            # each kind once at first, so that a short run has all of them
-            once = list(dict.fromkeys(self._deck))
-            self._deck = (once if not self.injected else []) + self._deck
+            if not self.injected:
+                # each kind once at first, so that a short run has all of them
+                self._deck = [*self._random.sample(list(KINDS), len(KINDS)), *self._deck]
         return self._deck.pop(0)
 
     def _job(self) -> slurm.Job:
@@ -194,25 +205,23 @@ class Faults:
         self._down.add(what)
 
     def _again(self, what: str, up: Callable[[], object]) -> None:
-        try:
-            up()
-        finally:
-            self._down.discard(what)
+        up()
+        self._down.discard(what)
 
 
 KINDS: dict[str, tuple[int, Callable[[Faults], Injected]]] = {
-    "a job cancelled": (3, Faults._cancel_job),
-    "a job's walltime over": (2, Faults._end_walltime),
-    "a job put back into the queue": (2, Faults._requeue_job),
-    "a node taken by a job of higher priority": (2, Faults._preempt_job),
-    "a worker killed": (4, Faults._kill_worker),
-    "a nanny killed": (2, Faults._kill_nanny),
-    "a job's shell killed": (2, Faults._kill_step),
-    "a worker stopped for a while": (4, Faults._stop_worker),
-    "a job out of memory": (2, Faults._exhaust_memory),
-    "a node set down": (2, Faults._node_down),
-    "the controller killed and started again": (2, Faults._kill_controller),
-    "a node's daemon killed and started again": (2, Faults._kill_daemon),
+    "a job cancelled": (6, Faults._cancel_job),
+    "a job's walltime over": (4, Faults._end_walltime),
+    "a job put back into the queue": (4, Faults._requeue_job),
+    "a node taken by a job of higher priority": (4, Faults._preempt_job),
+    "a worker killed": (8, Faults._kill_worker),
+    "a nanny killed": (4, Faults._kill_nanny),
+    "a job's shell killed": (4, Faults._kill_step),
+    "a worker stopped for a while": (8, Faults._stop_worker),
+    "a job out of memory": (4, Faults._exhaust_memory),
+    "a node set down": (4, Faults._node_down),
+    "the controller killed and started again": (4, Faults._kill_controller),
+    "a node's daemon killed and started again": (4, Faults._kill_daemon),
     "the driver killed": (2, Faults._kill_driver),
     "the driver stopped until another took over": (1, Faults._stop_driver),
     "the partition closed for a while": (1, Faults._partition_down),
