@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,19 +54,14 @@ def read_array(folder: Path) -> np.ndarray | None:
     if not _plain(metadata):
         return None
     shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    values = np.full(shape, _fill(metadata["fill_value"]), _DTYPES[metadata["data_type"]])
     counts = [math.ceil(n / c) for n, c in zip(shape, chunk, strict=True)]
-    places = list(itertools.product(*map(range, counts)))
     separator = metadata["chunk_key_encoding"]["configuration"]["separator"]
-    names = [separator.join(("c", *map(str, place))) for place in places]
+    names = [separator.join(("c", *map(str, place))) for place in itertools.product(*map(range, counts))]
+    dtype = np.dtype(_DTYPES[metadata["data_type"]])
+    rows = np.full((len(names), math.prod(chunk)), _fill(metadata["fill_value"]), dtype)
     zipped = any(codec["name"] == "zstd" for codec in metadata["codecs"])
-    for place, content in zip(places, _contents(folder, names), strict=True):
-        if content is not None:
-            block = _decoded(Zstd().decode(content) if zipped else content, values.dtype, chunk)
-            region = tuple(slice(i * c, (i + 1) * c) for i, c in zip(place, chunk, strict=True))
-            part = values[region]
-            part[...] = block[tuple(slice(n) for n in part.shape)]
-    return values
+    _read(folder, names, rows, zipped)
+    return _joined(rows, counts, chunk)[tuple(slice(n) for n in shape)]
 
 
 def _plain(metadata: Mapping[str, Any]) -> bool:
@@ -89,23 +84,48 @@ def _fill(stored: Any) -> Any:
     return math.nan if stored == "NaN" else stored
 
 
-def _decoded(content: bytes, dtype: np.dtype, chunk: list[int]) -> np.ndarray:
-    flat = VLenUTF8().decode(content) if dtype.kind == "O" else np.frombuffer(content, dtype)
-    return flat.reshape(chunk)
-
-
-def _contents(folder: Path, names: list[str]) -> Iterable[bytes | None]:
-    """Return the bytes of each chunk, in order, None where there is no file; several are read at once."""
+def _read(folder: Path, names: list[str], rows: np.ndarray, zipped: bool) -> None:
+    """Put the values of each chunk (chunk, value in it) into its row; several files are read at once."""
     if len(names) < READERS:
-        return [_content(folder, name) for name in names]
-    parts = np.array_split(np.array(names), READERS)
+        _read_part(folder, names, rows, zipped)
+        return
+    ends = np.linspace(0, len(names), READERS + 1).astype(int)
+
+    def read(start: int, stop: int) -> None:
+        _read_part(folder, names[start:stop], rows[start:stop], zipped)
+
     with ThreadPoolExecutor(READERS) as pool:
-        read = pool.map(lambda part: [_content(folder, name) for name in part.tolist()], parts)
-        return list(itertools.chain.from_iterable(read))
+        list(pool.map(read, ends[:-1].tolist(), ends[1:].tolist()))
+
+
+def _read_part(folder: Path, names: list[str], rows: np.ndarray, zipped: bool) -> None:
+    last, values = b"", None
+    for name, row in zip(names, rows, strict=True):
+        content = _content(folder, name)
+        if content is None:
+            continue
+        # status and text are often the same in one chunk after another
+        if values is None or content != last:
+            last, values = content, _decoded(Zstd().decode(content) if zipped else content, rows.dtype)
+            if values.shape != row.shape:
+                raise ValueError(f"{name} holds {values.size} values, expected {row.size}")
+        row[:] = values
+
+
+def _decoded(content: bytes, dtype: np.dtype) -> np.ndarray:
+    return VLenUTF8().decode(content) if dtype.kind == "O" else np.frombuffer(content, dtype)
+
+
+def _joined(rows: np.ndarray, counts: list[int], chunk: list[int]) -> np.ndarray:
+    """Lay the chunks (chunk, value in it) out side by side."""
+    n = len(counts)
+    order = [axis for pair in zip(range(n), range(n, 2 * n), strict=True) for axis in pair]
+    return rows.reshape(*counts, *chunk).transpose(order).reshape([i * c for i, c in zip(counts, chunk, strict=True)])
 
 
 def _content(folder: Path, name: str) -> bytes | None:
     try:
-        return Path(folder, name).read_bytes()
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:
+            return file.read()
     except FileNotFoundError:
         return None
