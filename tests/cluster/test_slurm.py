@@ -6,7 +6,7 @@ import pytest
 
 from cluster import partition, slurm
 from cluster.ends import Kind, of_job, requeued
-from cluster.errors import ClusterError
+from cluster.errors import AwayError, ClusterError
 
 LINES = {
     "1;CANCELLED;0;15;2026-11-21T18:34:58;n1;None;": slurm.Job(1, "CANCELLED", signal=15, node="n1"),
@@ -112,6 +112,23 @@ def test_submit__busy_controller_is_asked_again(fake, tmp_path):
     assert slurm.submit("") == 5
 
 
+def test_submit__controller_that_stays_away_has_not_refused(fake):
+    fake("sbatch", "echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2; exit 1")
+    with pytest.raises(
+        AwayError, match=r"cannot submit now: Unable to contact .*\. Wait until the batch system is back"
+    ):
+        slurm.submit("")
+
+
+@pytest.mark.parametrize(("printed", "expected"), [("4000\\n64000\\n4000\\n", 64000), ("1\\n1\\n", None), ("", None)])
+def test_partition__memory_of_its_largest_node(fake, printed, expected):
+    fake("scontrol", f"echo '{SHORT}'")
+    fake("sinfo", f'[ "$3" = --partition=short ] && printf "{printed}"')
+    assert partition.find("short") == partition.Partition("short", "UP", 600, None, 4, expected)
+    # SHORT is not the default one
+    assert partition.find(None) is None
+
+
 def test_submit__no_sbatch(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not slurm.available()
@@ -123,7 +140,7 @@ def test_jobs__none_of_those_ids(fake):
     fake("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     assert slurm.jobs([3]) == {}
     fake("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1")
-    with pytest.raises(ClusterError, match="squeue does not answer: slurm_load_jobs error: Unable to contact"):
+    with pytest.raises(AwayError, match="squeue does not answer: slurm_load_jobs error: Unable to contact"):
         slurm.jobs([3])
 
 
