@@ -23,6 +23,7 @@ from .drivers import Drivers
 
 PARTITION = "scavenge"
 """Of the workers: jobs of partition normal take their nodes."""
+CONTROLLER = "controller"
 MEND_SECONDS = 60.0
 AGAIN_SECONDS = 3.0
 Undo = tuple[float, Callable[[], object]]
@@ -51,6 +52,7 @@ class Faults:
         self._number = itertools.count()
         self._deck: list[str] = []
         self._down: set[str] = set()
+        self._running: list[slurm.Job] = []
 
     def inject(self) -> str:
         """Inject the next fault of the deck that can be injected now; return what was done."""
@@ -78,7 +80,7 @@ class Faults:
                 pass
             except (OSError, subprocess.SubprocessError) as error:
                 # the controller may be down: what brings it back is due before this comes again
-                if time.monotonic() > end:
+                if everything and time.monotonic() > end:
                     raise
                 heapq.heappush(self._undo, (time.monotonic() + AGAIN_SECONDS, number, undo))
                 print(f"tried again later: {error}", flush=True)
@@ -144,10 +146,10 @@ class Faults:
         return f"{node}, {seconds:.0f} s", (seconds, lambda: faults.resume(node))
 
     def _kill_controller(self) -> Injected:
-        self._once("controller")
+        self._once(CONTROLLER)
         seconds = self._random.uniform(1, 40)
         self.testbed.kill_controller()
-        return f"{seconds:.0f} s", (seconds, lambda: self._again("controller", self.testbed.start_controller))
+        return f"{seconds:.0f} s", (seconds, lambda: self._again(CONTROLLER, self.testbed.start_controller))
 
     def _kill_daemon(self) -> Injected:
         node = self._random.choice(self.testbed.nodes)
@@ -167,6 +169,7 @@ class Faults:
         return f"process {self.drivers.stop()}, {seconds:.0f} s", (seconds, self.drivers.wake)
 
     def _partition_down(self) -> Injected:
+        self._controller()
         self._once(PARTITION)
         seconds = self._random.uniform(5, 40)
         faults.set_partition(PARTITION, "DOWN")
@@ -192,11 +195,21 @@ class Faults:
         return self._deck.pop(0)
 
     def _job(self) -> slurm.Job:
-        return self._random.choice(sorted(self.sweep.running(), key=lambda job: job.id))
+        """Return a job that runs, as the controller says."""
+        self._controller()
+        self._running = self.sweep.running()
+        return self._random.choice(sorted(self._running, key=lambda job: job.id))
 
     def _worker(self) -> faults.Worker:
-        jobs = {job.id for job in self.sweep.running()}
-        return self._random.choice(sorted(faults.workers(jobs), key=lambda worker: worker.job))
+        """Return a worker of a job that ran when the controller was last asked."""
+        if CONTROLLER not in self._down:
+            self._running = self.sweep.running()
+        found = faults.workers({job.id for job in self._running})
+        return self._random.choice(sorted(found, key=lambda worker: worker.job))
+
+    def _controller(self) -> None:
+        if CONTROLLER in self._down:
+            raise LookupError(CONTROLLER)
 
     def _once(self, what: str) -> None:
         """Note that something is down, which must not be so yet."""
