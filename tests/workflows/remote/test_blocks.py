@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -53,44 +54,61 @@ class Watched(Place):
 
 
 @pytest.fixture
-def block(toy, tmp_path, place_of_own):
-    """Return a store of one block under its lease, the watched place, and what puts its blocks there."""
+def block(toy, tmp_path):
+    """Return a store of one block under its lease, the watched place, and what puts its blocks there.
+
+    The objects lie in the memory of this process: only their order counts here, and hundreds are put in a second.
+    """
     study = toy(sessions=("a",), conditions=("rest",), sizes=("all",), repetitions=8, big=True)
     study.config.sweep.__dict__["block"] = {"repetition": 8}
     with lease.acquire(tmp_path) as held:
         store = engine.prepare_store(tmp_path, study, [], held)
-        place = Watched(place_of_own, store)
+        place = Watched(f"memory://lab/{tmp_path.name}", store)
         with remote_lease.acquire(place, str(tmp_path)) as at_url:
             yield store, place, Blocks(Copies(place, tmp_path, at_url)), held
 
 
-def write(store, held, stop, rounds=60):
-    """Fill and empty cells as tasks and `neq rerun` do."""
+def write(store, held, stop):
+    """Fill and empty cells as tasks and `neq rerun` do, at least once."""
     rng, encoder = random.Random(3), Encoder(store)
-    for _ in range(rounds):
+    while True:
         token = held.token()
         fence = Fence(owners.grant(store.path.parent, BLOCK, token))
         values = BlockValues(store, BLOCK, encoder)
         pending = np.flatnonzero(store.status().ravel() == layout.PENDING).tolist()
-        if not pending or rng.random() < 0.3:
+        if not pending or rng.random() < 0.4:
             values.reset(rng.sample(range(8), 3), fence)
         else:
             for number in rng.sample(pending, min(2, len(pending))):
                 record = {"value": 1.0 + number, "n_unit": 5, "reason": "x", "drawn_unit": np.arange(5)}
                 values.put(number, {**record, "theta": np.ones(3), "status": layout.OK, "run": "r"})
             values.flush(fence)
-    stop.set()
+        if stop.wait(rng.uniform(0.0, 0.05)):
+            return
 
 
-def test_blocks__a_reader_sees_whole_cells_after_every_put(block):
+def test_blocks__a_reader_sees_whole_cells_after_every_put(block, monkeypatch):
     store, place, blocks, held = block
+    rng, read = random.Random(4), Copies.read
+
+    def read_with_pauses(copies, file):
+        content = read(copies, file)
+        if file.parent.name == "status":
+            # what the writer does now must not part status and values
+            time.sleep(rng.choice((0.0, 0.0, 0.2)))
+        return content
+
+    monkeypatch.setattr(Copies, "read", read_with_pauses)
     stop = threading.Event()
     writer = threading.Thread(target=write, args=(store, held, stop))
     writer.start()
-    while not stop.is_set():
-        for changed in blocks.changed(store):
-            blocks.put(store, changed)
-    writer.join()
+    try:
+        n_put, end = 0, time.monotonic() + 60
+        while n_put < 40 and time.monotonic() < end:
+            n_put += sum(blocks.put(store, changed) for changed in blocks.changed(store))
+    finally:
+        stop.set()
+        writer.join()
     for changed in blocks.changed(store):
         assert blocks.put(store, changed)
     assert blocks.changed(store) == []
@@ -102,7 +120,9 @@ def test_blocks__a_reader_sees_whole_cells_after_every_put(block):
 
 def test_blocks__status_that_changes_all_the_time_is_put_off(block, monkeypatch):
     store, _, blocks, held = block
-    write(store, held, threading.Event(), rounds=1)
+    once = threading.Event()
+    once.set()
+    write(store, held, once)
     path = store.path / "status" / f"c.{BLOCK}"
     read = Copies.read
 
