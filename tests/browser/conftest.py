@@ -77,7 +77,7 @@ class Chromium:
         """Return what a function body in JavaScript returns."""
         return self.window.execute_script(script)
 
-    def wait(self, script, holds=bool, seconds=30):
+    def wait(self, script, holds=bool, seconds=60):
         """Return what the script returns as soon as that holds."""
         from selenium.webdriver.support.wait import WebDriverWait
 
@@ -162,7 +162,7 @@ class Sweep:
 
     def finish(self):
         """Wait for the end and return the id of the run."""
-        self.text += self.process.communicate(timeout=120)[0]
+        self.text += self.process.communicate(timeout=200)[0]
         assert self.process.returncode == 0, self.text
         (run,) = provenance.read(self.folder)
         return run

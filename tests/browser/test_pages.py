@@ -26,7 +26,7 @@ def run(sweep):
 def test_dashboard__shows_the_tasks_of_a_sweep_while_it_runs(chromium, sweep):
     address = sweep.address()
     chromium.open(address)
-    names = chromium.wait(NAMES, lambda found: set(found) >= GROUPS, seconds=60)
+    names = chromium.wait(NAMES, lambda found: set(found) >= GROUPS, seconds=150)
     assert chromium.drawn("dashboard", GROUPS)
     assert sweep.process.poll() is None
     assert {name for name in names if name.startswith("estimate")} == GROUPS
