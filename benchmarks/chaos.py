@@ -36,6 +36,7 @@ from benchmarks.chaos_parts.drivers import Drivers  # noqa: E402
 from benchmarks.chaos_parts.faults import PARTITION, Faults  # noqa: E402
 from benchmarks.chaos_parts.verdict import judge  # noqa: E402
 from cluster import slurm  # noqa: E402
+from workflows import guard  # noqa: E402
 
 EFFICIENCY = 0.45
 """Cells done while faults fall, over those that the workers would do without: so long has the sweep to be."""
@@ -52,6 +53,7 @@ DEADLY, HUNGRY = "a/move/4/3", "b/rest/2/1"
 def main() -> int:
     """Run a sweep through faults, compare every cell with the truth, write the table; return the exit code."""
     options = _options()
+    guard.end_cleanly()
     # a controller that is down is not waited for
     slurm.SECONDS = SECONDS
     started = time.strftime("%Y-%m-%d")
