@@ -77,6 +77,14 @@ def n_computed(said):
     return int(said.split(" computed in")[0].rsplit(", ", 1)[-1]) if " computed in" in said else 0
 
 
+def test_run__small_run_is_kept(config_at, place_of_own, drive, tmp_path):
+    code, said = drive(config_at(sessions=["a"], sizes=[2], repetitions=4)).end()
+    assert code == 0, said
+    assert f"{place_of_own} is complete" in said
+    check_whole(tmp_path / "work" / STORE_NAME, n_cell=4)
+    assert copied(place_of_own) == local_files(tmp_path / "work")
+
+
 @pytest.mark.long
 def test_run__copy_is_whole_and_a_reader_never_sees_a_half_written_cell(config_at, place_of_own, drive, tmp_path):
     driver = drive(config_at(seconds=0.12, big=True, slow_flush=0.005))
