@@ -147,13 +147,13 @@ def test_run__killed_in_mid_upload_with_and_without_its_work_folder(config_at, p
 
 @pytest.mark.long
 def test_run__server_goes_away_and_comes_back(config_at, place_of_own, drive, way, tmp_path):
-    driver = drive(config_at(seconds=0.15), port=way.port)
+    driver = drive(config_at(seconds=0.4), port=way.port, AWS_MAX_ATTEMPTS="1")
     for _ in range(2):
         while not (tmp_path / "work" / STORE_NAME / "status").exists():
             time.sleep(0.1)
         time.sleep(1.5)
         way.cut()
-        time.sleep(1.5)
+        time.sleep(4.0)
         way.open()
     code, said = driver.end()
     assert code == 0, said
