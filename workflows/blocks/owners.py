@@ -19,6 +19,8 @@ from pathlib import Path
 from neq.errors import LeaseLostError, StoreError
 
 FOLDER, STARTED, DEATHS, LOSSES = "owners", "started", "deaths", "losses"
+RECORDS = (STARTED, DEATHS, LOSSES)
+"""What lies beside the token folders of a block."""
 GONE = ".gone-"
 MARK_BYTES = 8
 """A mark is the number of a cell in seven digits and a line end."""
@@ -50,7 +52,7 @@ def revoke(run_folder: Path, block: str, epoch: int, spare: str = "") -> None:
     """Take a block from all its owners, keeping their marks; returns when none of them can write any more."""
     folder = block_folder(run_folder, block)
     for name in _list(folder):
-        if name in (STARTED, DEATHS, LOSSES, spare):
+        if name in (*RECORDS, spare):
             continue
         token = name.removeprefix(GONE)
         if _epoch(token) > epoch:
@@ -97,7 +99,7 @@ def running(run_folder: Path) -> Iterator[tuple[str, int]]:
     """Yield each block that has an owner, with the number of the cell that its owner began last."""
     for block in _list(run_folder / FOLDER):
         for token in _list(run_folder / FOLDER / block):
-            if token not in (STARTED, DEATHS) and not token.startswith(GONE):
+            if token not in RECORDS and not token.startswith(GONE):
                 yield from ((block, number) for number in read_marks(run_folder / FOLDER / block / token)[-1:])
 
 

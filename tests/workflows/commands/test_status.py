@@ -120,4 +120,6 @@ def test_running__the_last_cell_of_each_owner(tmp_path):
     gone.mkdir(parents=True)
     (gone / owners.STARTED).write_bytes(b"0000004\n")
     (owners.block_folder(tmp_path, "1.1") / owners.STARTED).write_text("1-0 4\n")
+    owners.add_death(tmp_path, "1.0", 3, "OUT_OF_MEMORY")
+    owners.add_loss(tmp_path, "1.0", 3, "PREEMPTED")
     assert sorted(owners.running(tmp_path)) == [("0.0", 2), ("1.0", 3)]
