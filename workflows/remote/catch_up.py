@@ -146,7 +146,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 def _mark(folder: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((folder / MARK).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder / MARK}, which names the URL of the copy, cannot be read ({error}).") from error

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("s3fs")
-
 TESTS = Path(__file__).parents[2]
 NAMES = itertools.count()
 KEYS = {
