@@ -150,11 +150,14 @@ def parse(line: str) -> Job:
 
 
 def ended(ids: Iterable[int]) -> dict[int, Job]:
-    """Return what SLURM's records say of jobs that it no longer shows; those that it never noted are left out."""
+    """Return what SLURM's records say of jobs that it no longer shows; those that it never noted are left out.
+
+    Elements of an array have ids of their own, as everywhere here; their places in the array, ``12_3``, are not ids.
+    """
     listed = ",".join(map(str, ids))
     if not listed or shutil.which("sacct") is None:
         return {}
-    for mode, fields in ((["-X"], "JobID,State,NodeList,ExitCode"), (["-c"], "JobID,State,NodeList")):
+    for mode, fields in ((["-X"], "JobIDRaw,State,NodeList,ExitCode"), (["-c"], "JobIDRaw,State,NodeList")):
         done = run(["sacct", *mode, "--noheader", "--parsable2", f"--format={fields}", f"--jobs={listed}"])
         if not done.returncode and done.stdout.strip():
             records = [line.split("|") for line in done.stdout.splitlines()]

@@ -162,6 +162,23 @@ def test_ended__accounting_that_is_on(fake):
     }
 
 
+def test_ended__elements_of_an_array_by_their_own_ids(fake):
+    # what sacct prints of the array 123 with the jobs 124, 125 and, the last, 123
+    fake(
+        "sacct",
+        'case "$*" in\n'
+        "*JobIDRaw,*) printf '124|TIMEOUT|n1|0:0\\n125|COMPLETED|n2|0:0\\n123|OUT_OF_MEMORY|n1|0:125\\n';;\n"
+        "*) printf '123_0|TIMEOUT|n1|0:0\\n123_1|COMPLETED|n2|0:0\\n123_2|OUT_OF_MEMORY|n1|0:125\\n';;\n"
+        "esac",
+    )
+    found = slurm.ended([123, 124])
+    assert {number: job.state for number, job in found.items()} == {
+        123: "OUT_OF_MEMORY",
+        124: "TIMEOUT",
+        125: "COMPLETED",
+    }
+
+
 @pytest.mark.parametrize(
     ("job", "stderr", "kind", "text"),
     [

@@ -46,23 +46,28 @@ class Blame:
             if len(reasons) >= self.limit
         }
 
-    def death(self, block: str, token: str, reason: str, guilty: bool = True) -> None:
+    def death(self, block: str, token: str, reason: str, guilty: bool = True) -> bool:
         """Note that the worker of a block died: the last cell begun is blamed, if it did not end after all.
 
         Where the work is not to blame (``guilty`` False), nothing follows, unless the same cell has been lost so
         again and again, as one is that needs longer than jobs may take.
+
+        Returns
+        -------
+        bool
+            Whether a death was noted.
         """
         marks = owners.read_marks(owners.block_folder(self._folder, block) / token)
         if not marks:
-            return
+            return False
         number = marks[-1]
         place = tuple(
             s.start + i for s, i in zip(self.store.blocks.region(block), self.store.blocks.local(number), strict=True)
         )
         if self.store.read(layout.STATUS, tuple(slice(i, i + 1) for i in place)).item() != layout.PENDING:
-            return
+            return False
         if not guilty and owners.add_loss(self._folder, block, number, reason) <= MOST_LOSSES:
-            return
+            return False
         owners.add_death(self._folder, block, number, reason)
         reasons = self._deaths.setdefault(block, {}).setdefault(number, [])
         reasons.append(reason)
@@ -71,6 +76,7 @@ class Blame:
         else:
             self.suspects[block].discard(number)
         self._drop_empty()
+        return True
 
     def keep(self, pending: np.ndarray) -> None:
         """Forget the suspects that are no longer wanted (bool, grid)."""

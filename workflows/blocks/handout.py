@@ -24,8 +24,8 @@ from workflows.lease import Lease
 from workflows.staging import write_whole
 from workflows.store import Store, problems
 
-TAKER, LEFT = "taker", "left"
-"""Files in a token folder: the job that took it, and the sign that this job did not die in it."""
+TAKER, LEFT, JUDGED = "taker", "left", "judged"
+"""Files in a token folder: the job that took it, the sign that it did not die in it, and that its end is known."""
 
 
 @dataclass(frozen=True)
@@ -114,22 +114,23 @@ def work(run_folder: Path, given: Given, run_id: str, flush_seconds: float | Non
     return result
 
 
-def judge(opened: Store, earlier: HandOut, blame: Blame, cause: Callable[[int], str]) -> int:
-    """Blame the cells in which tasks died, before their tokens are revoked; return how many deaths there were.
+def judge(opened: Store, earlier: HandOut, blame: Blame, cause: Callable[[int], tuple[str, bool]]) -> int:
+    """Blame the cells in which tasks died, before their tokens are revoked; return how many deaths were noted.
 
     Parameters
     ----------
     cause
-        Returns why the job that took a token died; "" where its work is not to blame.
+        Returns why the job that took a token died, and whether its work may be to blame.
     """
     found = 0
     for given in earlier.given:
         folder = _token_folder(opened.path.parent, given)
-        if (folder / LEFT).exists() or not (taker := _text(folder / TAKER)):
+        if any((folder / sign).exists() for sign in (LEFT, JUDGED)) or not (taker := _text(folder / TAKER)):
             continue
-        if reason := cause(int(taker)):
-            blame.death(given.block, given.token, reason)
-            found += 1
+        reason, guilty = cause(int(taker))
+        # the sign first: judged once more, by a job that takes the place of one that was killed here, it counts once
+        (folder / JUDGED).touch()
+        found += blame.death(given.block, given.token, reason, guilty)
     return found
 
 

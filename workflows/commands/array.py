@@ -36,7 +36,7 @@ from workflows.store import STORE_NAME, Store
 from workflows.studies.base import Prepared, Study
 
 PREPARE, TASKS, FINISH = "prepare", "tasks", "finish"
-KILLED = "it was killed from outside or ran out of memory"
+UNKNOWN = "it was killed from outside or ran out of memory"
 
 
 def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | None, console: Console) -> None:
@@ -168,14 +168,14 @@ def finish(folder: Path, number: int, console: Console) -> int:
     return outcome.exit_code
 
 
-def cause(job: int) -> str:
-    """Return why a task's job died in a cell; nothing where its work is not to blame."""
+def cause(job: int) -> tuple[str, bool]:
+    """Return why a task's job died in a cell, and whether its work may be to blame; not where SLURM has forgotten."""
     with jobs.in_words():
         found = slurm.jobs([job]).get(job) or slurm.ended([job]).get(job)
-    if found is None:
-        return KILLED
+    if found is None or not found.ended:
+        return UNKNOWN, False
     end = ends.of_job(found)
-    return end.text if end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH) else ""
+    return end.text, end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH)
 
 
 def _needed(

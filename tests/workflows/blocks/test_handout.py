@@ -6,7 +6,7 @@ import pytest
 
 from workflows import layout, lease, store
 from workflows.blocks import handout, owners
-from workflows.blocks.blame import Blame
+from workflows.blocks.blame import MOST_LOSSES, Blame
 from workflows.blocks.flush import Fence
 from workflows.grid import Grid
 from workflows.store import Store
@@ -39,7 +39,7 @@ def die_in(opened, given, number, job=5):
 def judged(opened, handed, limit=3, reason="OUT_OF_MEMORY"):
     """Judge and revoke, as the last job of a round does; return how many deaths there were."""
     with lease.acquire(opened.path.parent) as held:
-        n_death = handout.judge(opened, handed, Blame(opened, limit), lambda job: reason if job == 5 else "")
+        n_death = handout.judge(opened, handed, Blame(opened, limit), lambda job: (reason, job == 5))
         owners.revoke_all(opened.path.parent, held.epoch)
     return n_death
 
@@ -100,8 +100,28 @@ def test_judge__no_blame_for_a_task_that_left_or_never_began(opened):
     handed = grant(opened)
     die_in(opened, handed.given[0], 0, job=6)
     assert handout.take(opened.path.parent, handed.given[1], 5)
-    assert judged(opened, handed) == 1
+    # the first was ended from outside, the second was in no cell yet
+    assert judged(opened, handed) == 0
     assert owners.all_deaths(opened.path.parent) == {}
+
+
+def test_judge__a_cell_lost_again_and_again_is_blamed_in_the_end(opened):
+    found = []
+    for _ in range(MOST_LOSSES + 1):
+        handed = grant(opened)
+        die_in(opened, handed.given[0], 0, job=6)
+        found.append(judged(opened, handed, reason="TIMEOUT"))
+    assert found == [0] * MOST_LOSSES + [1]
+    assert owners.deaths(opened.path.parent, handed.given[0].block) == {0: ["TIMEOUT"]}
+
+
+def test_judge__once_though_the_job_that_judges_is_killed_and_begins_again(opened):
+    handed = grant(opened)
+    die_in(opened, handed.given[0], 0)
+    with lease.acquire(opened.path.parent):
+        assert handout.judge(opened, handed, Blame(opened, 3), lambda job: ("CRASH", True)) == 1
+    assert judged(opened, handed) == 0
+    assert owners.deaths(opened.path.parent, handed.given[0].block) == {0: ["CRASH"]}
 
 
 def test_judge__no_blame_for_a_task_asked_to_end(tmp_path, toy):

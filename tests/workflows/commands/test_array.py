@@ -211,6 +211,21 @@ def test_array__rounds_without_progress_end(site):
     assert lease.current(site.run) is None
 
 
+def test_array__rounds_end_where_tasks_die_before_their_first_cell(site):
+    site.configure(repetitions=1, sessions=["a"]).submit()
+    site.job("prepare")
+    codes = []
+    for number in range(1, 2 * jobs.FRUITLESS):
+        (given, *_) = handout.read(site.run / "jobs" / f"round-{number}" / "blocks.json").given
+        assert handout.take(site.run, given, 5)
+        site.batch.states[5] = "OUT_OF_MEMORY"
+        codes.append(site.job("finish", number))
+        if codes[-1]:
+            break
+    assert codes == [0] * (jobs.FRUITLESS - 1) + [1]
+    assert owners.all_deaths(site.run) == {}
+
+
 def test_array__a_full_disk_ends_a_task_and_blames_no_cell(site, monkeypatch):
     site.configure(repetitions=1, sessions=["a"]).submit()
     site.job("prepare")
@@ -246,7 +261,8 @@ def test_finish__says_where_to_look_when_nothing_was_prepared(site):
 
 def test_cause__of_a_death(site):
     site.batch.states |= {1: "OUT_OF_MEMORY", 2: "FAILED", 3: "TIMEOUT", 4: "NODE_FAIL", 5: "COMPLETED"}
-    assert array.cause(1).startswith("OUT_OF_MEMORY: the job exceeded its memory (job 1)")
-    assert array.cause(2) == "FAILED (job 2)"
-    assert [array.cause(job) for job in (3, 4, 5)] == ["", "", ""]
-    assert array.cause(6) == array.KILLED
+    assert array.cause(1) == ("OUT_OF_MEMORY: the job exceeded its memory (job 1)", True)
+    assert array.cause(2) == ("FAILED (job 2)", True)
+    assert [array.cause(job)[1] for job in (3, 4, 5)] == [False] * 3
+    # what SLURM has forgotten may have been anything
+    assert array.cause(6) == (array.UNKNOWN, False)
