@@ -16,7 +16,7 @@ from cluster import kernels, local, preload
 from workflows import warm_up
 
 KERNEL = """
-import sys
+import os, pathlib, sys
 import numba
 
 @numba.njit(cache=True)
@@ -25,6 +25,7 @@ def thrice(x):
 
 if __name__ == "__main__":
     import tiny_kernel
+    pathlib.Path(__file__).parents[1].joinpath(f"compiled-for-{os.getppid()}").touch()
     for one in map(eval, sys.argv[1:]):
         print(tiny_kernel.thrice(one), sum(tiny_kernel.thrice.stats.cache_misses.values()))
 """
@@ -257,7 +258,10 @@ def test_share__each_kind_of_machine_compiles_its_own(home, monkeypatch):
         kinds = {address: f"kind {number}" for number, address in enumerate(client.nthreads())}
         monkeypatch.setattr(client, "run", lambda function: kinds)
         assert kernels.share(client, COMMAND, home / "source")
-        done = client.run_on_scheduler(lambda dask_scheduler: [task for task in dask_scheduler.task_prefixes])
+        workers = client.run_on_scheduler(
+            lambda dask_scheduler: [one.address for one in dask_scheduler.workers.values()]
+        )
     stamp = kernels._stamp(COMMAND, home / "source")
     assert all(kernels._load(kernels._kept(stamp, kind)) for kind in kinds.values())
-    assert done
+    # each on its own machine: a bundle that was compiled elsewhere would serve nobody
+    assert len(list(home.glob("compiled-for-*"))) == len(workers) == 2

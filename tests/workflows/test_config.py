@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from neq.errors import ConfigError
-from workflows import config, config_show
+from workflows import config, config_sections, config_show
 
 
 class Estimator(config.Section):
@@ -122,7 +122,7 @@ def test_load__memory_is_a_size(tmp_path, memory):
 def test_load__profiles_are_those_there_are(tmp_path, monkeypatch):
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "campus.yaml").touch()
-    monkeypatch.setattr(config.cluster, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(config_sections.cluster, "__file__", str(tmp_path / "__init__.py"))
     path = write(tmp_path, "recordings: a\n")
     assert config.load(path, ["cluster.profile=campus", "cluster.memory=4GiB"]).cluster.profile == "campus"
     message = "cluster.profile: expected 'local', 'campus' or the path of a FILE.yaml, found 'moon'"
