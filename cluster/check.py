@@ -89,7 +89,7 @@ def _try(
     (own / "note").write_text(nonce)
     number = slurm.submit(script.job_script(profile, address, own))
     try:
-        tried = trial.follow(number, _job, lambda one: _worker(client, one), patience, tell)
+        tried = trial.follow(number, _job, lambda one: _worker(client, one), patience, tell, profile.start_patience)
         yield from judge_job(tried, profile, address, log_tail(own, number))
         if tried.worker:
             yield from judge_node(_look(client, tried.worker, own / "note"), tried.worker, nonce, own.parent)

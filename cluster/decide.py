@@ -11,7 +11,7 @@ from .slurm import Job
 START_FAILURES = 5
 """So many jobs in a row that end before a worker of theirs has connected are no accident."""
 SILENT_SECONDS = 180.0
-"""A running job without a worker for so long is cancelled; its worker gives up after a minute as well."""
+"""A running job that has lost its worker for so long is cancelled; its worker gives up after a minute as well."""
 RETRY_SECONDS = 300.0
 """Where others work but new jobs fail at their start, one is tried again after so long."""
 HOPELESS = {
@@ -41,12 +41,15 @@ class Record:
         Seconds for which it has run without a worker.
     level
         How often memory had been raised when it was submitted.
+    came
+        Whether its present run has had a worker.
     """
 
     job: Job
     connected: int = 0
     silent: float = 0.0
     level: int = 0
+    came: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,13 @@ class Limits:
         Jobs that should wait or run.
     level
         How often memory has been raised by now.
+    start
+        Seconds within which the first worker of a running job must come.
     """
 
     jobs: int
     level: int = 0
+    start: float = SILENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Decision:
         Number of new jobs.
     cancel
         Jobs to cancel.
+    failed
+        Those among them whose worker never came.
     stop
         Why nothing more can come of it; empty as a rule.
     note
@@ -102,6 +110,7 @@ class Decision:
 
     submit: int = 0
     cancel: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
     stop: str = ""
     note: str = ""
 
@@ -112,7 +121,7 @@ def decide(records: Sequence[Record], limits: Limits, failures: Failures = Failu
     Examples
     --------
     >>> decide([], Limits(jobs=3))
-    Decision(submit=3, cancel=(), stop='', note='no job')
+    Decision(submit=3, cancel=(), failed=(), stop='', note='no job')
     >>> waiting = Record(Job(7, "PENDING", "Priority"))
     >>> decide([waiting], Limits(jobs=1)).note
     '1 job waits in the queue (Priority)'
@@ -121,9 +130,10 @@ def decide(records: Sequence[Record], limits: Limits, failures: Failures = Failu
     kept = [one for one in records if one not in stale]
     surplus = [one for one in kept if one.job.waits][: max(0, len(kept) - limits.jobs)]
     cancel = tuple(one.job.id for one in [*stale, *surplus])
+    failed = tuple(one.job.id for one in stale if _silent(one, limits) and not one.came)
     stop = _hopeless(kept) or _failing(kept, failures)
     submit = 0 if stop else _paced(limits.jobs - len(kept), kept, failures)
-    return Decision(submit, cancel, stop, note(records))
+    return Decision(submit, cancel, failed, stop, note(records))
 
 
 def note(records: Sequence[Record]) -> str:
@@ -141,7 +151,11 @@ def note(records: Sequence[Record]) -> str:
 
 def _stale(one: Record, limits: Limits) -> bool:
     """Whether a job is of no more use: it runs without a worker, or has too little memory."""
-    return one.level < limits.level or (one.job.runs and one.silent > SILENT_SECONDS)
+    return one.level < limits.level or _silent(one, limits)
+
+
+def _silent(one: Record, limits: Limits) -> bool:
+    return one.job.runs and one.silent > (SILENT_SECONDS if one.came else limits.start)
 
 
 def _hopeless(kept: Sequence[Record]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .decide import Failures, Record
@@ -12,6 +13,8 @@ from .slurm import Job
 
 Run = tuple[int, int]
 """A job and how often it was started again before."""
+MISSING_LOOKS = 3
+"""A job that is missing in so many looks, and for so many of their intervals, is one that nobody knows any more."""
 
 
 class Ledger:
@@ -34,7 +37,8 @@ class Ledger:
         self.connected: Counter[Run] = Counter()
         """Workers that are connected."""
         self._stderr, self._tell = stderr, tell
-        self._cancelled: set[int] = set()
+        self._cancelled: dict[int, str] = {}
+        self._missing: dict[int, list[float]] = {}
         self._seen: dict[Run, float] = {}
         self._begun: dict[Run, float] = {}
         self._n_failure, self._failed, self._failure = 0, 0.0, ""
@@ -44,15 +48,30 @@ class Ledger:
         self.levels[job] = level
         self.jobs.setdefault(job, Job(job, "PENDING"))
 
-    def cancelled(self, jobs: Iterable[int]) -> None:
-        """Note jobs that we cancel ourselves."""
-        self._cancelled.update(jobs)
+    def cancelled(self, jobs: Iterable[int], failed: Iterable[int], seconds: float) -> None:
+        """Note jobs that we cancel ourselves; those that failed have had no worker for so many seconds."""
+        self._cancelled |= dict.fromkeys(jobs, "") | dict.fromkeys(failed, f"no worker after {seconds:g} s")
+
+    def came(self, run: Run, now: float) -> None:
+        """Note a worker that was there, even if it came and went between two looks."""
+        if run not in self._seen:
+            self._seen[run] = now
+            self._n_failure = 0
+
+    def missing(self, jobs: Iterable[int], now: float, interval: float) -> dict[int, Job]:
+        """Return those of the jobs of which there is no hope to hear again, after several looks without them."""
+        self._missing = {number: [*self._missing.get(number, ()), now] for number in jobs}
+        return {
+            number: replace(self.jobs[number], state="UNKNOWN")
+            for number, looks in self._missing.items()
+            if len(looks) >= MISSING_LOOKS and now - looks[0] >= MISSING_LOOKS * interval
+        }
 
     def update(self, found: Mapping[int, Job], workers: Iterable[str], level: int, now: float) -> None:
         """Note what has become of jobs and workers; ``level`` is that of jobs whose submission was not answered."""
         self.connected = Counter(filter(None, map(run_of, workers)))
-        if self.connected.keys() - self._seen.keys():
-            self._n_failure = 0
+        for run in self.connected:
+            self.came(run, now)
         self._seen |= dict.fromkeys(self.connected, now)
         for job in found.values():
             self.levels.setdefault(job.id, level)
@@ -61,7 +80,13 @@ class Ledger:
     def records(self, now: float) -> list[Record]:
         """Return the jobs that have not ended."""
         return [
-            Record(job, self.connected[job.id, job.restarts], self._silence(job, now), self.levels[job.id])
+            Record(
+                job,
+                connected=self.connected[job.id, job.restarts],
+                silent=self._silence(job, now),
+                level=self.levels[job.id],
+                came=(job.id, job.restarts) in self._seen,
+            )
             for job in self.jobs.values()
         ]
 
@@ -87,6 +112,8 @@ class Ledger:
                 self._end((job.id, job.restarts), self._cause(job, now))
         else:
             self.jobs[job.id] = job
+            # it was missing for long, and is back
+            self.ends.pop((job.id, job.restarts), None)
 
     def _end(self, run: Run, end: End) -> None:
         if run not in self.ends:
@@ -94,12 +121,13 @@ class Ledger:
             self._tell(f"job {run[0]} ended: {end.text}")
 
     def _cause(self, job: Job, now: float) -> End:
-        if job.id in self._cancelled and job.state == "CANCELLED":
-            return End(Kind.OUTSIDE, f"CANCELLED: it was no longer of use {place(job)}")
+        ours = self._cancelled.get(job.id) if job.state == "CANCELLED" else None
         stderr = self._stderr(job)
         end = of_job(job, stderr)
-        came = (job.id, job.restarts) in self._seen
-        if not came and (end.kind is not Kind.OUTSIDE or job.state == "TIMEOUT"):
+        if ours is not None:
+            end = End(Kind.OUTSIDE, f"CANCELLED: {ours or 'it was no longer of use'} {place(job)}")
+        failed = ours or (ours is None and (end.kind is not Kind.OUTSIDE or job.state == "TIMEOUT"))
+        if failed and (job.id, job.restarts) not in self._seen:
             last = stderr.strip().split("\n")[-1][-300:]
             self._n_failure += 1
             self._failed, self._failure = now, f"{end.text}{': ' if last else ''}{last}"

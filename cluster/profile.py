@@ -112,6 +112,8 @@ class Profile(Section):
     """Seconds between two submissions."""
     most_jobs: Count = 500
     """Jobs that may wait or run at once."""
+    start_patience: Annotated[float, Field(gt=0)] = 180.0
+    """Seconds after which a running job without a worker has failed: more than its prologue takes."""
     watch_interval: Annotated[float, Field(gt=0)] = 20.0
     """Seconds between two looks at the batch system."""
     driver: Driver = Driver()

@@ -41,6 +41,7 @@ def follow(
     worker_of: Callable[[int], str],
     patience: float,
     tell: Callable[[str], object] = lambda text: None,
+    connect: float = CONNECT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], object] = time.sleep,
 ) -> Trial:
@@ -58,6 +59,8 @@ def follow(
         Longest time in the queue (s).
     tell
         Called with how it stands whenever that changes.
+    connect
+        Longest time from the start of the job to its worker (s).
     """
     start = clock()
     trial, began, told = Trial(Job(number, "PENDING")), None, ""
@@ -68,7 +71,7 @@ def follow(
         began = now if began is None and (worker or not job.waits) else began
         waited = (now if began is None else began) - start
         trial = replace(trial, job=job, worker=worker, waited=waited, connected=0.0 if began is None else now - began)
-        if worker or job.ended or waited > patience or trial.connected > CONNECT_SECONDS:
+        if worker or job.ended or waited > patience or trial.connected > connect:
             return trial
         if (text := stands(job)) != told:
             told = text

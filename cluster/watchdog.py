@@ -139,6 +139,8 @@ class Watchdog:
         """Note that a worker ran out of memory; return its end with what memory it had."""
         run = run_of(worker)
         with self._lock:
+            if run is not None:
+                self._ledger.came(run, time.monotonic())
             level = self._ledger.levels.get(run[0], 0) if run else 0
             self.memory.run_short(level)
             return replace(end, text=f"{end.text}, of {self.memory.text(level)}")
@@ -155,6 +157,8 @@ class Watchdog:
         if run is None:
             return None
         with self._lock:
+            # what is asked after was there, though it may have gone before it was seen
+            self._ledger.came(run, time.monotonic())
             if run in self._ledger.ends:
                 return self._ledger.ends[run]
             if self._looked < time.monotonic() - WAKE_SECONDS or self._looked < died:
@@ -172,12 +176,12 @@ class Watchdog:
     def look(self) -> None:
         """Compare jobs with workers once, and do what has to be done."""
         now = time.monotonic()
-        found = self._found()
+        found = self._found(now)
         names = list(self._workers())
         with self._lock:
             self._ledger.update(found, names, self.memory.level, now)
             decision = decide(self._ledger.records(now), self._limits(), self._ledger.failures(now))
-            self._ledger.cancelled(decision.cancel)
+            self._ledger.cancelled(decision.cancel, decision.failed, self.profile.start_patience)
             self._looked, self.problem = now, decision.stop
             stale = self._ledger.stale_workers()
         self._say(decision.note + (f"; memory raised to {self.memory.text()}" if self.memory.level else ""))
@@ -200,16 +204,18 @@ class Watchdog:
                 self._say(f"not known ({' '.join(str(error).split())})")
             self._stop.wait(WAKE_SECONDS)
 
-    def _found(self) -> dict[int, Job]:
+    def _found(self, now: float) -> dict[int, Job]:
         """Return what the batch system says of our jobs, those that it has forgotten too."""
         found = dict(self.system.jobs((), self.name))
         gone = self._ledger.jobs.keys() - found.keys()
-        found |= self.system.ended(gone) if gone else {}
-        return found | {number: Job(number, "UNKNOWN") for number in gone - found.keys()}
+        recorded = self.system.ended(gone) if gone else {}
+        # records do not tell how often a job was started again
+        found |= {n: replace(job, restarts=self._ledger.jobs[n].restarts) for n, job in recorded.items()}
+        return found | self._ledger.missing(gone - recorded.keys(), now, self.profile.watch_interval)
 
     def _limits(self) -> Limits:
         jobs = math.ceil(min(self._wanted, self._useful) / self.profile.processes)
-        return Limits(min(jobs, self.profile.most_jobs), self.memory.level)
+        return Limits(min(jobs, self.profile.most_jobs), self.memory.level, self.profile.start_patience)
 
     def _submit(self, number: int) -> None:
         """Submit jobs one after another, with a pause between."""

@@ -31,10 +31,9 @@ class Queue:
     def worker(self, number):
         return self.states[min(int(self.now), len(self.states) - 1)][1]
 
-    def follow(self, patience=100.0):
-        return trial.follow(
-            7, self.job, self.worker, patience, self.told.append, clock=lambda: max(self.now, 0.0), pause=lambda _: None
-        )
+    def follow(self, patience=100.0, **more):
+        clock = {"clock": lambda: max(self.now, 0.0), "pause": lambda _: None}
+        return trial.follow(7, self.job, self.worker, patience, self.told.append, **more, **clock)
 
 
 WAITS, RUNS = Job(7, "PENDING", reason="Priority"), Job(7, "RUNNING", node="n1")
@@ -64,6 +63,7 @@ def test_follow__until_the_job_ends():
 def test_follow__until_a_running_job_has_had_its_time():
     found = Queue((RUNS, "")).follow(patience=5)
     assert found.connected == trial.CONNECT_SECONDS + 1
+    assert Queue((RUNS, "")).follow(connect=200.0).connected == 201.0
 
 
 def test_follow__an_ending_job_is_not_ended():

@@ -1,5 +1,6 @@
 """The watchdog, on batch systems that are made up."""
 
+import re
 import time
 from collections import Counter
 
@@ -215,7 +216,60 @@ def test_watchdog__forgotten_job_is_looked_up_in_the_records(lab, make):
     lab.recorded[1] = Job(1, "TIMEOUT", node="n1")
     dog.look()
     assert dog.end_of("neq-1-0", 0.0).text == "TIMEOUT: its walltime was over (job 1 on n1)"
-    assert dog.end_of("neq-2-0", 0.0).text == "UNKNOWN (job 2)"
+    assert dog.end_of("neq-2-0", 0.0) is None
+    look_until(dog, lambda: dog.end_of("neq-2-0", 0.0))
+    assert dog.end_of("neq-2-0", 0.0).text == "UNKNOWN (job 2 on n1)"
+
+
+def look_until(dog, condition, seconds=10.0):
+    def looked():
+        dog.look()
+        return condition()
+
+    wait_until(looked, seconds)
+
+
+def test_watchdog__one_listing_without_a_job_that_works_is_no_end(lab, make):
+    dog = make(1, watch_interval=20)
+    dog.look()
+    lab.work(1, restarts=2)
+    dog.look()
+    listed = dict(lab.listed)
+    lab.listed.clear()
+    dog.look()
+    dog.look()
+    dog.look()
+    assert (dog.end_of("neq-1-2", 0.0), lab.dismissed, len(lab.scripts)) == (None, [], 1)
+    lab.listed |= listed
+    dog.look()
+    assert (dog.note, lab.dismissed) == ("1 job works", [])
+
+
+def test_watchdog__job_that_is_back_after_long_is_alive(lab, make):
+    dog = make(1)
+    dog.look()
+    lab.work(1, restarts=2)
+    dog.look()
+    listed = dict(lab.listed)
+    lab.listed.clear()
+    look_until(dog, lambda: lab.dismissed)
+    # it was started twice before: that does not change where nobody tells of it
+    assert dog.end_of("neq-1-2", 0.0).kind is Kind.CRASH
+    lab.listed |= listed
+    lab.dismissed.clear()
+    dog.look()
+    assert (dog.end_of("neq-1-2", 0.0), lab.dismissed) == (None, [])
+
+
+def test_watchdog__records_do_not_tell_how_often_a_job_was_started_again(lab, make):
+    dog = make(1)
+    dog.look()
+    lab.work(1, restarts=1)
+    dog.look()
+    lab.listed.clear()
+    lab.recorded[1] = Job(1, "NODE_FAIL", node="n1")
+    dog.look()
+    assert dog.end_of("neq-1-1", 0.0).text == "NODE_FAIL: its node failed (job 1 on n1)"
 
 
 def test_watchdog__worker_of_an_ended_job_is_dismissed(lab, make):
@@ -264,6 +318,58 @@ def test_watchdog__gives_up_with_what_the_job_said(lab, make, tmp_path):
     assert "FAILED with exit code 127" in dog.problem
     assert "python: not found" in dog.problem
     assert len(lab.scripts) <= START_FAILURES + 1
+
+
+def test_watchdog__workers_that_never_come_are_failures(lab, make, tmp_path):
+    """A prologue that hangs: the jobs run for ever."""
+    dog = make(2, start_patience=0.02)
+
+    def given_up():
+        dog.look()
+        for number, job in lab.listed.items():
+            if job.waits:
+                (tmp_path / f"neq-{number}.err").write_text("waiting for the disk\n")
+                lab.set(number, "RUNNING")
+        return dog.problem or len(lab.scripts) > 20
+
+    wait_until(given_up)
+    assert re.match(
+        r"\d jobs in a row ended before their worker reached this machine; "
+        r"the last: CANCELLED: no worker after 0\.02 s \(job \d on n1\): waiting for the disk",
+        dog.problem,
+    )
+    assert len(lab.scripts) < 2 * START_FAILURES
+
+
+def test_watchdog__lost_worker_is_waited_for_as_long_as_ever(lab, make):
+    dog = make(1, start_patience=0.01)
+    dog.look()
+    lab.work(1)
+    dog.look()
+    lab.connected.clear()
+    time.sleep(0.05)
+    dog.look()
+    assert lab.cancelled == []
+
+
+def test_watchdog__workers_that_came_and_went_between_two_looks_are_no_failures(lab, make):
+    dog = make(1)
+    for number in range(1, START_FAILURES + 3):
+        dog.look()
+        assert dog.end_of(f"neq-{number}-0", time.monotonic()) is None
+        lab.set(number, "OUT_OF_MEMORY")
+    dog.look()
+    assert (dog.problem, len(lab.scripts)) == ("", START_FAILURES + 3)
+
+
+def test_watchdog__worker_that_ran_short_of_memory_between_two_looks_is_no_failure(lab, make):
+    dog = make(1)
+    for number in range(1, START_FAILURES + 3):
+        dog.look()
+        dog.ran_short(f"neq-{number}-0", SHORT_OF_MEMORY)
+        lab.set(number, "OUT_OF_MEMORY")
+    dog.look()
+    assert (dog.problem, len(lab.scripts)) == ("", START_FAILURES + 3)
 
 
 SHORT_OF_MEMORY = End(Kind.MEMORY, "OUT_OF_MEMORY: it took more than its memory")
