@@ -17,7 +17,7 @@ import distributed
 from . import autopsy, limits, slurm
 from .ends import End, Kind
 from .errors import ClusterError
-from .ledger import run_of
+from .ledger import Run, run_of
 from .local import silence
 from .partition import Partition
 from .profile import Profile
@@ -29,19 +29,29 @@ PATIENCE_SECONDS = 90.0
 """A lost worker whose end is not known after so long is taken to have been cut off."""
 NANNY_SECONDS = 4.0
 """A job that runs so long after its worker was lost has lost the worker process only."""
+UNWATCHED = "the batch system has the jobs: those without a worker wait in its queue or start"
+"""How the jobs stand where there is no watchdog."""
 NAMES = "names.jsonl"
 """File in the log folder with the job names of all drivers: what a killed one left in the queue is found by them."""
 
 
 class BatchClient(distributed.Client):
-    """A client that knows its jobs."""
+    """A client that knows its jobs; its ``watchdog`` is None where dask-jobqueue keeps them up."""
 
-    watchdog: Watchdog | None = None
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.watchdog: Watchdog | None = None
+        self._kills: dict[Run, int] = {}
+        super().__init__(*arguments, **options)
 
-    def watch(self, watchdog: Watchdog) -> None:
-        """Take the watchdog over, and with it the questions about lost workers."""
-        self.watchdog = watchdog
-        self._kills: dict[tuple[int, int], int] = {}
+    @property
+    def coming(self) -> bool:
+        """Whether jobs may still bring workers; of jobs without a watchdog nothing else is known."""
+        return self.watchdog is None or not self.watchdog.problem
+
+    @property
+    def note(self) -> str:
+        """How the jobs stand, in words."""
+        return UNWATCHED if self.watchdog is None else self.watchdog.note
 
     def wait_for_first(self, tell: Callable[[str], Any] = lambda note: None) -> None:
         """Return when a worker is there; ``tell`` hears how the jobs stand whenever that changes.
@@ -51,12 +61,12 @@ class BatchClient(distributed.Client):
         ClusterError
             No worker will come.
         """
-        watchdog, said = self.watchdog, ""
-        while watchdog is not None and not self.nthreads():
-            if watchdog.problem:
-                raise ClusterError(watchdog.problem)
-            if watchdog.note != said:
-                said = watchdog.note
+        said = ""
+        while not self.nthreads():
+            if self.watchdog is not None and self.watchdog.problem:
+                raise ClusterError(self.watchdog.problem)
+            if self.note != said:
+                said = self.note
                 tell(said)
             time.sleep(0.5)
 
@@ -123,10 +133,10 @@ def start(
     Raises
     ------
     ClusterError
-        The batch system refuses the job, or is not there.
+        The batch system refuses the job, or is not there, or the memory is no size.
     """
     if memory is not None:
-        profile = profile.model_copy(update={"memory": memory})
+        profile = profile.changed(memory=memory)
     logs = Path(log_folder).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     partition = limits.require(profile)
@@ -140,7 +150,7 @@ def start(
             _cancel_left(logs, tell)
             _note_name(logs, watchdog.name)
             stack.callback(watchdog.close)
-            client.watch(watchdog)
+            client.watchdog = watchdog
             watchdog.start()
         else:
             _submit_first(cluster)

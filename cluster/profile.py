@@ -150,6 +150,27 @@ class Profile(Section):
         """Longest time of a job."""
         return seconds_of(self.walltime)
 
+    def changed(self, **keys: object) -> Profile:
+        """Return the profile with other values, which are checked as those of a file are.
+
+        Raises
+        ------
+        ClusterError
+            They are not right; all problems at once.
+
+        Examples
+        --------
+        >>> Profile(scheduler="slurm", cores=1, memory="4GiB").changed(memory="8GiB").memory
+        '8GiB'
+        """
+        try:
+            made = Profile.model_validate(self.model_dump() | keys)
+        except ValidationError as error:
+            found = profile_text.problems(error, Profile)
+            raise ClusterError(f"The profile {self.name} cannot be changed so: {found}.") from None
+        made._name = self._name
+        return made
+
     def lifetime_seconds(self, margin: float | None = None) -> float:
         """Return how long after its start a worker takes no more work, at least half the walltime.
 

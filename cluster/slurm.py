@@ -200,9 +200,12 @@ def seconds(time_limit: str) -> int:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's variables without those of a job it may itself run in, which would pass into its jobs."""
+    """Return this process's variables without those that change what SLURM's commands do or show.
+
+    Those of a job in which this process may itself run would pass into its jobs.
+    """
     kept = {"SLURM_CONF"}
-    ours = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|PMI|PMIX)_")
+    ours = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|SQUEUE|SACCT|SINFO|SCANCEL|SCONTROL|PMI|PMIX)_")
     return {name: value for name, value in os.environ.items() if name in kept or not ours.match(name)}
 
 

@@ -44,7 +44,11 @@ def profile():
 
 def test_start__jobs_of_pbs_come_and_go(site, profile, tmp_path):
     folder = site(qsub=RUNS, qdel=ENDS)
+    told = []
     with batch.start(profile, log_folder=tmp_path / "jobs") as client:
+        client.wait_for_first(told.append)
+        assert client.nthreads()
+        assert told == ["the batch system has the jobs: those without a worker wait in its queue or start"]
         client.wait_for_workers(2, timeout=60)
         assert client.submit(sum, [1, 2]).result(timeout=60) == 3
         ids = [int(line) for line in (folder / "qsub.ids").read_text().split()]
@@ -63,6 +67,16 @@ def test_start__a_job_that_is_refused(site, profile, tmp_path):
     assert str(error.value) == (
         "qsub refuses the job: qsub: Unauthorized Request: no such queue. Mend the profile and give the command again."
     )
+
+
+def test_start__memory_that_is_no_size(site, profile, tmp_path):
+    site(qsub=RUNS, qdel=ENDS)
+    with (
+        pytest.raises(ClusterError, match="memory: expected a size with its unit, such as 4GiB"),
+        batch.start(profile, memory="4", log_folder=tmp_path / "jobs"),
+    ):
+        pass
+    assert not (tmp_path / "jobs").exists()
 
 
 def _lives(number):

@@ -98,6 +98,17 @@ def test_load__all_problems_at_once(tmp_path):
     assert all(f"{key}" in text for key in ("walltime", "memory", "cores", "interfaces"))
 
 
+def test_changed__is_checked_and_keeps_its_name():
+    loaded = profile.load("slurm")
+    assert (loaded.changed(memory="2GiB").memory_bytes, loaded.changed(memory="2GiB").name) == (2**31, "slurm")
+    with pytest.raises(ClusterError) as caught:
+        loaded.changed(memory="4")
+    assert str(caught.value) == (
+        "The profile slurm cannot be changed so: "
+        "memory: expected a size with its unit, such as 4GiB, and at least 64MiB, found '4'."
+    )
+
+
 def test_load__unknown_name():
     with pytest.raises(
         ClusterError, match=r"no profile 'slrm': did you mean 'slurm'\? If not, give one of lsf, pbs, sge, slurm"

@@ -58,15 +58,12 @@ def test_seconds(text, expected):
 
 
 def test_environment__nothing_of_the_job_around_us(monkeypatch):
-    for name in ("SLURM_JOB_ID", "SLURM_MEM_PER_NODE", "SBATCH_PARTITION", "SLURM_CONF", "PMIX_RANK", "SLURMY"):
+    job = {"SLURM_JOB_ID", "SLURM_MEM_PER_NODE", "SBATCH_PARTITION", "PMIX_RANK"}
+    habits = {"SQUEUE_PARTITION", "SACCT_FORMAT", "SINFO_PARTITION", "SCANCEL_STATE", "SCONTROL_ALL"}
+    for name in (*job, *habits, "SLURM_CONF", "SLURMY", "SQUEUES"):
         monkeypatch.setenv(name, "1")
     found = slurm.environment()
-    assert {name for name in os.environ if name not in found} == {
-        "SLURM_JOB_ID",
-        "SLURM_MEM_PER_NODE",
-        "SBATCH_PARTITION",
-        "PMIX_RANK",
-    }
+    assert {name for name in os.environ if name not in found} == job | habits
 
 
 @pytest.fixture

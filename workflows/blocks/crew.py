@@ -75,12 +75,14 @@ class Crew(Generic[T]):
     @property
     def coming(self) -> bool:
         """Whether jobs wait or start that will bring workers."""
-        return self._watchdog is not None and not self._watchdog.problem
+        if self._watchdog is None:
+            return bool(getattr(self.client, "coming", False))
+        return not self._watchdog.problem
 
     @property
     def note(self) -> str:
         """How the jobs stand, in words; empty where there are none."""
-        return self._watchdog.note if self._watchdog is not None else ""
+        return self._watchdog.note if self._watchdog is not None else getattr(self.client, "note", "")
 
     @property
     def ended(self) -> str:

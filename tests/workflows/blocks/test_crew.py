@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import distributed
 import numpy as np
 import pytest
 
+from cluster.batch import BatchClient
 from cluster.ends import End, Kind
 from neq.errors import SweepError
 from workflows import engine, lease
@@ -61,6 +63,18 @@ def test_losses__on_this_machine():
     assert [(loss.reason, loss.guilty) for loss in crew.losses()] == [(UNKNOWN, True)]
     assert crew.has_memory()
     assert (crew.note, crew.ended, crew.coming) == ("", "", False)
+
+
+def test_coming__jobs_that_nobody_watches():
+    """As those of batch systems other than SLURM: their queue may be long."""
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        with BatchClient(cluster) as client:
+            crew = Crew(client)
+            crew.look()
+            assert (crew.n_thread, crew.coming) == (0, True)
+            assert "wait in its queue" in crew.note
+        with distributed.Client(cluster) as client:
+            assert not Crew(client).coming
 
 
 def test_look__no_worker_while_jobs_wait_is_no_error_but_a_problem_is(client):
