@@ -110,6 +110,7 @@ def tasks_of(sweep):
     return [one for one in psutil.process_iter(["cmdline"]) if words == (one.info["cmdline"] or [])[-4:-1]]
 
 
+@pytest.mark.long
 def test_array__a_task_killed(submitted, local_store, until):
     sweep = submitted.configure(PROFILE, seconds=0.5)
     assert submit(sweep, "--array", "--tasks", "2").returncode == 0
