@@ -7,14 +7,14 @@ import toy_study
 
 from cluster import local
 from neq.errors import NeqError
-from workflows import engine, lease
+from workflows import engine, lease, sources
 
 
 def main(folder, workers, keys):
     study = toy_study.Toy(toy_study.ToyConfig(**json.loads(keys)))
     try:
         with lease.acquire(folder) as held, local.start(int(workers), "1GiB", dashboard=False) as client:
-            prepared = engine.ingest(folder, study, client)
+            prepared = sources.ingest(folder, study, client, held)
             engine.prepare_store(folder, study, prepared, held)
             print("begin", flush=True)
             result = engine.run_sweep(folder, study, study.config, client, held)

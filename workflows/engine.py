@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ import numpy as np
 from neq.errors import ChunkError, SweepError
 from workflows import config as run_config
 from workflows import layout, store
-from workflows.blocks import owners, reset, stopping, task
+from workflows.blocks import owners, reset, stopping
 from workflows.blocks.dispatch import Dispatch
 from workflows.grid import Grid
 from workflows.lease import Lease
 from workflows.reconcile import reconcile
 from workflows.store import STORE_NAME, Store
-from workflows.studies.base import Prepared, Source, Study
+from workflows.studies.base import Prepared, Study
 
 FRUITLESS_ROUNDS = 3
 """The sweep stops when cells are still pending after so many rounds without a new one done."""
@@ -66,34 +65,6 @@ def prepare_store(run_folder: str | Path, study: Study, prepared: Sequence[Prepa
         return store.create(path, study, prepared, Grid(study.axes()), study.config.sweep.block)
     owners.revoke_all(path.parent, lease.epoch)
     return reconcile(Store.open(path, "r+"), study, prepared)
-
-
-def ingest(
-    run_folder: str | Path,
-    study: Study,
-    client: distributed.Client,
-    progress: Callable[[int, int], Any] = lambda done, total: None,
-) -> list[Prepared]:
-    """Prepare all sources of a study on the workers; one that fails comes back with its error, the others go on."""
-    sources = study.sources()
-    reader = _Reader(client, str(Path(run_folder).absolute()), run_config.science(study.config))
-    prepared: dict[int, Prepared] = {}
-    progress(0, len(sources))
-    for number, one in reader.read(dict(enumerate(sources))):
-        prepared[number] = one
-        progress(len(prepared), len(sources))
-    lost = [number for number in range(len(sources)) if number not in prepared]
-    for number in lost:
-        # alone, so that a source whose worker died for another one's sake is not blamed
-        for _ in range(study.config.sweep.deaths - 1):
-            prepared.update(reader.read({number: sources[number]}))
-            if number in prepared:
-                break
-        else:
-            error = "the worker died while it read this source"
-            prepared[number] = Prepared(sources[number].labels, error_type=task.WORKER_LOST, error=error)
-        progress(len(prepared), len(sources))
-    return [prepared[number] for number in range(len(sources))]
 
 
 def run_sweep(
@@ -180,30 +151,6 @@ def _rounds(opened: Store, wanted: np.ndarray, dispatch: Dispatch, settle: Calla
             else f"{len(dispatch.problems)} blocks could not be computed. The first: {first}"
         )
     return dispatch.n_computed
-
-
-class _Reader:
-    """Runs ingest tasks; those whose worker died yield nothing."""
-
-    def __init__(self, client: distributed.Client, run_folder: str, science: Mapping[str, Any]) -> None:
-        self.client = client
-        self.arguments = (run_folder, science)
-
-    def read(self, sources: Mapping[int, Source]) -> Iterator[tuple[int, Prepared]]:
-        """Yield number and outcome of each source as it is prepared."""
-        nonce = uuid.uuid4().hex[:6]
-        futures = {}
-        for number, source in sources.items():
-            # one group of tasks in the dashboard, however many sources; a dash would end a label
-            key = f"ingest-({', '.join(map(str, source.labels.values())).replace('-', '_')})-{number}-{nonce}"
-            future = self.client.submit(task.run_ingest, *self.arguments, asdict(source), key=key, pure=False)
-            futures[future] = number
-        for future in distributed.as_completed(list(futures)):
-            error = future.exception()
-            if error is None:
-                yield futures[future], Prepared(**future.result())
-            elif not isinstance(error, distributed.KilledWorker):
-                raise SweepError(f"A source could not be prepared ({type(error).__name__}: {error}).") from error
 
 
 def _result(status: np.ndarray, computed: int, seconds: float) -> SweepResult:

@@ -6,7 +6,7 @@ import pytest
 
 from cluster import local
 from neq.errors import ChunkError, LeaseLostError, StoreError, SweepError
-from workflows import engine, layout, lease, store
+from workflows import engine, layout, lease, sources, store
 from workflows.blocks import dispatch
 from workflows.grid import Grid
 from workflows.store import Store
@@ -25,7 +25,7 @@ def client():
 
 def sweep(folder, study, client, **options):
     with lease.acquire(folder) as held:
-        prepared = engine.ingest(folder, study, client)
+        prepared = sources.ingest(folder, study, client, held)
         engine.prepare_store(folder, study, prepared, held)
         return engine.run_sweep(folder, study, study.config, client, held, **options)
 
@@ -85,7 +85,10 @@ def test_sweep__sources_that_cannot_be_read(tmp_path, toy, client):
     found = opened(tmp_path)
     assert set(found.read("error_type").ravel()) == {"", "IngestError"}
     assert found.read("error")[1, 0, 0, 0].startswith("FileNotFoundError: [Errno 2] No such file")
-    assert found.read("error")[2, 0, 0, 0] == "WorkerLost: the worker died while it read this source"
+    assert found.read("error")[2, 0, 0, 0] == (
+        "WorkerLost: the worker died while it read this source; the last time: it was killed from outside or ran out "
+        "of memory"
+    )
     (tmp_path / "b.txt").write_text("two")
     (tmp_path / "c.txt").write_text("three")
     result = sweep(tmp_path, study, client)

@@ -90,6 +90,7 @@ class Dispatch:
         self._nonce = uuid.uuid4().hex[:6]
         self._events: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._in_flight: dict[distributed.Future, Offer] = {}
+        self._in_doubt: set[Offer] = set()
         self._fruitless = 0
         self._n_done = self._n_failed = self._n_cell = 0
         self._begun: tuple[float, int] | None = None
@@ -118,7 +119,7 @@ class Dispatch:
                 waiting.extend(self._lost())
                 while waiting and len(self._in_flight) < min(max(1, self._crew.n_thread), MOST_IN_FLIGHT):
                     self._offer(*waiting.popleft())
-                self._crew.need(max(len(waiting) + len(self._in_flight), self._n_cell - self._n_done), self._longest)
+                self._crew.need(self._n_left(len(waiting)), self._longest)
                 if not (waiting or self._in_flight or self._crew.in_doubt) and self._crew.has_memory():
                     waiting.extend(self.blame.next_suspects())
                     continue
@@ -162,6 +163,7 @@ class Dispatch:
             return []
         error = future.exception() if future.status == "error" else None
         if isinstance(error, distributed.KilledWorker):
+            self._in_doubt.add(offer)
             self._crew.lost(offer, error)
             return []
         if future.status != "finished":
@@ -171,6 +173,7 @@ class Dispatch:
     def _lost(self) -> Iterator[tuple[str, tuple[int, ...] | None]]:
         """Blame what was lost with workers, and yield what has to be offered again."""
         for loss in self._crew.losses():
+            self._in_doubt.discard(loss.what)
             if loss.guilty:
                 self._check_fruitless(f"the workers die before they finish anything (last: {loss.reason})")
             with problems(self._folder):
@@ -202,6 +205,11 @@ class Dispatch:
         self.blame.keep(self.pending)
         return [(block, None) for block in released]
 
+    def _n_left(self, n_waiting: int) -> int:
+        """Return how many blocks workers can still be given, those too that the stop rule holds back."""
+        n_begun = n_waiting + len(self._in_flight) + len(self._in_doubt)
+        return max(n_begun, self.stopping.n_left) + len(self.blame.suspects)
+
     def _check_fruitless(self, what: str) -> None:
         self._fruitless += 1
         # a batch system may end many jobs at once, and each leaves a block behind
@@ -210,12 +218,12 @@ class Dispatch:
 
     def _withdraw(self) -> None:
         """Leave nothing running that could still write."""
-        if not self._in_flight:
-            return
-        futures, offers = list(self._in_flight), list(self._in_flight.values())
+        futures, offers = list(self._in_flight), [*self._in_flight.values(), *self._in_doubt]
         self._in_flight.clear()
-        with contextlib.suppress(OSError):
-            self.client.cancel(futures, force=True)
+        self._in_doubt.clear()
+        if futures:
+            with contextlib.suppress(OSError):
+                self.client.cancel(futures, force=True)
         for offer in offers:
             with contextlib.suppress(OSError, LeaseLostError):
                 owners.revoke(self._folder, offer.block, self.lease.epoch)
@@ -230,11 +238,7 @@ class Dispatch:
         self._crew.look()
         if self._crew.n_thread or self._crew.coming:
             self._seen_worker = now
-        if now - self._seen_worker > NO_WORKER_SECONDS:
-            raise SweepError(
-                f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
-                "(its queue, its logs), then give the same command again."
-            )
+        require_worker(now - self._seen_worker)
         self._tell()
 
     def _tell(self) -> None:
@@ -266,6 +270,15 @@ class Dispatch:
     def _text(self, block: str) -> str:
         """Return the labels of a block on the axes that people look for."""
         return words(self.store.grid, self.store.blocks.region(block))
+
+
+def require_worker(seconds: float) -> None:
+    """Raise :class:`neq.errors.SweepError` where there has been no worker for so long that none will come."""
+    if seconds > NO_WORKER_SECONDS:
+        raise SweepError(
+            f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
+            "(its queue, its logs), then give the same command again."
+        )
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:

@@ -33,6 +33,8 @@ class Everything:
         """Cells to compute when their block is offered (bool, grid)."""
         self.n_dropped = 0
         """Cells found not needed, and marked so, since :meth:`begin`."""
+        self.n_left = 0
+        """Blocks that may still be offered, where not all are at once."""
 
     def begin(self, blocks: Sequence[str], pending: np.ndarray, n_worker: int) -> list[str]:
         """Return the blocks to offer first, of those with a pending cell (bool, grid), in their order."""
@@ -75,6 +77,7 @@ class Stopping(Everything):
         self._repetitions = stop.Repetitions.of(opened.grid, _labels(study))
         self._chains: dict[Index, list[str]] = {}
         self._open: set[Index] = set()
+        self._held: dict[Index, int] = {}
 
     def begin(self, blocks: Sequence[str], pending: np.ndarray, n_worker: int) -> list[str]:
         """Return the blocks to offer first, of those with a pending cell (bool, grid), in their order.
@@ -88,7 +91,8 @@ class Stopping(Everything):
         self._chains = {}
         for block in self.store.blocks.holding(pending):
             self._chains.setdefault(self._chain(block), []).append(block)
-        self._open = set(self._chains)
+        self._open, self._held = set(self._chains), {chain: len(held) for chain, held in self._chains.items()}
+        self.n_left = sum(self._held.values())
         released = {block for chain in self._chains for block in self._release(chain, n_worker)}
         return [block for block in blocks if block in released]
 
@@ -107,6 +111,7 @@ class Stopping(Everything):
         """Note that a block cannot be read; return its whole chain, of which nothing more can be decided."""
         chain = self._chain(block)
         self._open.discard(chain)
+        self._hold(chain, 0)
         region = self._region(chain)
         self.offered[region] = False
         return region
@@ -119,7 +124,8 @@ class Stopping(Everything):
         pending = self._repetitions.last(self._pending[region]) & (status == layout.PENDING)
         pending &= stop.judged(status, found) != layout.NOT_NEEDED
         self._repetitions.put(self._pending[region], pending)
-        count = found.offered(self.rule, self._ahead(found.counted, n_worker, len(self._holding(chain, self._pending))))
+        self._hold(chain, len(self._holding(chain, self._pending)))
+        count = found.offered(self.rule, self._ahead(found.counted, n_worker, self._held[chain]))
         self._repetitions.put(self.offered[region], pending & (np.arange(status.shape[-1]) < count[..., None]))
         blocks = self._holding(chain, self.offered)
         if not blocks:
@@ -127,6 +133,11 @@ class Stopping(Everything):
         released = [block for block in blocks if block not in self.given]
         self.given.update(released)
         return released
+
+    def _hold(self, chain: Index, n_block: int) -> None:
+        """Note in how many blocks a chain has cells left."""
+        self.n_left += n_block - self._held[chain]
+        self._held[chain] = n_block
 
     def _holding(self, chain: Index, mask: np.ndarray) -> list[str]:
         """Return the blocks of a chain with a cell that is True in ``mask`` (grid)."""

@@ -172,7 +172,7 @@ def _compute(
 
 def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path, console: Console) -> list[Prepared]:
     """Prepare the sources; a run of which none can be read stops here, before there is a store."""
-    from workflows import engine
+    from workflows import sources
 
     if not study.sources():
         return []
@@ -183,7 +183,7 @@ def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path
             meter(done, total)
             lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": addresses})
 
-        prepared = engine.ingest(folder, study, client, progress=progress)
+        prepared = sources.ingest(folder, study, client, lease, progress)
     accept(prepared, study, folder, console)
     return prepared
 

@@ -8,7 +8,7 @@ import pytest
 from cluster import local
 from neq import open_run
 from neq.errors import ChunkError, StoreError
-from workflows import engine, layout, lease, stop
+from workflows import engine, layout, lease, sources, stop
 from workflows.blocks import flush, reset, stopping
 from workflows.store import Store
 
@@ -29,7 +29,7 @@ def client():
 
 def sweep(folder, study, client, **options):
     with lease.acquire(folder) as held:
-        engine.prepare_store(folder, study, engine.ingest(folder, study, client), held)
+        engine.prepare_store(folder, study, sources.ingest(folder, study, client, held), held)
         return engine.run_sweep(folder, study, study.config, client, held, **options)
 
 
