@@ -21,7 +21,7 @@ from .ledger import Run, run_of
 from .local import silence
 from .partition import Partition
 from .profile import Profile
-from .script import job_script, make_cluster
+from .script import job_script, make_cluster, make_log_folder
 from .settings import SETTINGS
 from .watchdog import Watchdog
 
@@ -139,6 +139,7 @@ def start(
         profile = profile.changed(memory=memory)
     logs = Path(log_folder).absolute()
     logs.mkdir(parents=True, exist_ok=True)
+    make_log_folder(profile, logs)
     partition = limits.require(profile)
     with dask.config.set(SETTINGS), silence(), contextlib.ExitStack() as stack:
         cluster = make_cluster(profile, logs)

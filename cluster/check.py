@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import distributed
 
-from . import limits, network, partition, probe, script, slurm, trial
+from . import limits, network, probe, script, slurm, trial
 from .decide import HOPELESS
 from .errors import ClusterError
 from .local import silence
@@ -65,13 +65,13 @@ def check(
         )
     if not slurm.available():
         limits.require(profile)
-    given = partition.find(profile.partition)
-    found = limits.problems(profile, given)
+    given, found = limits.fitting(profile)
     yield from (Finding(PROBLEM, *text.split(": ", 1)) for text in found)
-    if found or given is None:
+    if found:
         return
-    most = "without limit" if given.most_seconds is None else f"at most {limits.clock(given.most_seconds)}"
-    yield Finding(OK, f"partition {given.name} is up, {given.n_node} nodes, walltime {most}")
+    for one in given:
+        most = "without limit" if one.most_seconds is None else f"at most {limits.clock(one.most_seconds)}"
+        yield Finding(OK, f"partition {one.name} is up, {one.n_node} nodes, walltime {most}")
     try:
         with own_folder(folder) as own, _scheduler(profile, own) as client:
             yield from _try(profile, client, own, patience, tell)
@@ -87,14 +87,17 @@ def _try(
     yield Finding(OK, f"the scheduler listens at {address} on {platform.node()}{_through(address)}")
     nonce = uuid.uuid4().hex
     (own / "note").write_text(nonce)
+    logs = script.make_log_folder(profile, own)
     number = slurm.submit(script.job_script(profile, address, own))
     try:
         tried = trial.follow(number, _job, lambda one: _worker(client, one), patience, tell, profile.start_patience)
-        yield from judge_job(tried, profile, address, log_tail(own, number))
+        yield from judge_job(tried, profile, address, log_tail(logs, number))
         if tried.worker:
             yield from judge_node(_look(client, tried.worker, own / "note"), tried.worker, nonce, own.parent)
     finally:
         slurm.cancel([number])
+        for log in logs.glob(f"{script.JOB_NAME}-{number}.*"):
+            log.unlink(missing_ok=True)
 
 
 def judge_job(tried: trial.Trial, profile: Profile, address: str, log: str) -> Iterator[Finding]:
@@ -110,8 +113,10 @@ def judge_job(tried: trial.Trial, profile: Profile, address: str, log: str) -> I
         remedy = "mend the profile" if hopeless else "ask for less, try another partition, or wait longer (--wait)"
         yield Finding(PROBLEM if hopeless else NOTE, f"job {job.id} has not begun, {waited} ({why})", remedy)
     elif job.ended and NO_LOG in (job.signal, job.exit_code):
-        text = f"the node {job.node} could not open the job's log: it does not see the results folder"
-        yield Finding(PROBLEM, text, "name a folder on a shared disk (--results)")
+        where = profile.log_directory or "the results folder"
+        text = f"the node {job.node} could not open the job's log: it does not see {where}"
+        option = "as log_directory of the profile" if profile.log_directory else "(--results)"
+        yield Finding(PROBLEM, text, f"name a folder on a shared disk {option}")
     elif job.ended and tried.connected < UNREACHED_SECONDS:
         text = f"job {job.id} ended on {job.node or 'a node'} without a worker: {_end(job)}{shown}"
         yield Finding(PROBLEM, text, "mend the prologue or python of the profile")
@@ -185,11 +190,11 @@ def own_folder(folder: Path) -> Iterator[Path]:
                 one.rmdir()
 
 
-def log_tail(own: Path, number: int) -> str:
+def log_tail(folder: Path, number: int) -> str:
     """Return the last lines that a job wrote, in one line; an ended job's log may be a moment late."""
     lines = [
         line.strip()
-        for path in sorted(own.glob(f"{script.JOB_NAME}-{number}.*"))
+        for path in sorted(folder.glob(f"{script.JOB_NAME}-{number}.*"))
         for line in path.read_text(errors="replace").splitlines()
         if line.strip()
     ]

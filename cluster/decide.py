@@ -14,6 +14,20 @@ SILENT_SECONDS = 180.0
 """A running job that has lost its worker for so long is cancelled; its worker gives up after a minute as well."""
 RETRY_SECONDS = 300.0
 """Where others work but new jobs fail at their start, one is tried again after so long."""
+PER_JOB = (
+    *("AssocMaxCpuPerJobLimit", "AssocMaxCpuPerNode", "AssocMaxCpuMinutesPerJobLimit"),
+    *("AssocMaxMemPerJob", "AssocMaxMemPerNode", "AssocMaxMemMinutesPerJob"),
+    *("AssocMaxGRESPerJob", "AssocMaxGRESPerNode", "AssocMaxGRESMinutesPerJob"),
+    *("AssocMaxNodePerJobLimit", "AssocMaxNodeMinutesPerJob", "AssocMaxWallDurationPerJobLimit"),
+    *("QOSMaxCpuPerJobLimit", "QOSMaxCpuPerNode", "QOSMaxCpuMinutesPerJobLimit"),
+    *("QOSMaxMemoryPerJob", "QOSMaxMemoryPerNode", "QOSMaxMemoryMinutesPerJob"),
+    *("QOSMaxGRESPerJob", "QOSMaxGRESPerNode", "QOSMaxGRESMinutesPerJob"),
+    *("QOSMaxNodePerJobLimit", "QOSMaxNodeMinutesPerJob", "QOSMaxWallDurationPerJobLimit"),
+    *("QOSMinCpuNotSatisfied", "QOSMinMemory", "QOSMinGRES", "QOSMinNode"),
+)
+"""Limits of each single job, whatever else runs; those of a user or a group pass when other jobs end."""
+OF_PARTITION = frozenset({"PartitionTimeLimit", "PartitionNodeLimit", "AccountNotAllowed", "QOSNotAllowed"})
+"""Reasons that SLURM may give for one partition of several, where a job may yet start in another."""
 HOPELESS = {
     "PartitionTimeLimit": "their walltime is longer than the partition allows",
     "PartitionNodeLimit": "they ask for more nodes than the partition has",
@@ -25,6 +39,8 @@ HOPELESS = {
     "QOSNotAllowed": "the quality of service is not allowed there",
     "JobHeldUser": "they are held",
     "JobHeldAdmin": "the batch system holds them",
+    "JobHoldMaxRequeue": "the batch system holds them, as they were put back into the queue too often",
+    **dict.fromkeys(PER_JOB, "they ask for what the limits of the account or quality of service give to no single job"),
 }
 """Reasons to wait that do not pass by themselves."""
 
@@ -64,11 +80,14 @@ class Limits:
         How often memory has been raised by now.
     start
         Seconds within which the first worker of a running job must come.
+    several
+        Whether jobs may start in any of several partitions.
     """
 
     jobs: int
     level: int = 0
     start: float = SILENT_SECONDS
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +150,7 @@ def decide(records: Sequence[Record], limits: Limits, failures: Failures = Failu
     surplus = [one for one in kept if one.job.waits][: max(0, len(kept) - limits.jobs)]
     cancel = tuple(one.job.id for one in [*stale, *surplus])
     failed = tuple(one.job.id for one in stale if _silent(one, limits) and not one.came)
-    stop = _hopeless(kept) or _failing(kept, failures)
+    stop = _hopeless(kept, limits) or _failing(kept, failures)
     submit = 0 if stop else _paced(limits.jobs - len(kept), kept, failures)
     return Decision(submit, cancel, failed, stop, note(records))
 
@@ -158,9 +177,10 @@ def _silent(one: Record, limits: Limits) -> bool:
     return one.job.runs and one.silent > (SILENT_SECONDS if one.came else limits.start)
 
 
-def _hopeless(kept: Sequence[Record]) -> str:
+def _hopeless(kept: Sequence[Record], limits: Limits) -> str:
     reasons = {one.job.reason for one in kept}
-    if not kept or any(one.connected or not one.job.waits for one in kept) or not reasons <= HOPELESS.keys():
+    final = HOPELESS.keys() - (OF_PARTITION if limits.several else frozenset())
+    if not kept or any(one.connected or not one.job.waits for one in kept) or not reasons <= final:
         return ""
     reason = sorted(reasons)[0]
     return (

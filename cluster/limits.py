@@ -17,7 +17,8 @@ SUBMITS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}
 def require(profile: Profile) -> Partition | None:
     """Return the partition of a profile; refuse one whose jobs SLURM would refuse, or keep waiting for ever.
 
-    None where the batch system is not SLURM.
+    Of several partitions, the one that gives most memory of those where jobs can start. None where the batch system
+    is not SLURM.
 
     Raises
     ------
@@ -31,10 +32,31 @@ def require(profile: Profile) -> Partition | None:
         )
     if profile.scheduler != "slurm":
         return None
-    given = partition.find(profile.partition)
-    if found := problems(profile, given):
+    given, found = fitting(profile)
+    if found:
         raise ClusterError("; ".join(found) + ".")
-    return given
+    return max(given, key=lambda one: most_memory(profile, one)[0])
+
+
+def fitting(profile: Profile) -> tuple[list[Partition], list[str]]:
+    """Return those of a profile's partitions in which its jobs can start; where there is none, what is wrong.
+
+    SLURM takes no job with a partition in its list that does not exist, so one such is wrong at once.
+
+    Raises
+    ------
+    AwayError
+        SLURM does not answer.
+    """
+    given, found = [], []
+    for name in profile.partitions:
+        one = partition.find(name)
+        wrong = problems(profile.model_copy(update={"partition": name}), one)
+        if one is None:
+            return [], wrong
+        found += wrong
+        given += [] if wrong else [one]
+    return given, [] if given else found
 
 
 def problems(profile: Profile, partition: Partition | None) -> list[str]:

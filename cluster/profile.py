@@ -77,7 +77,7 @@ class Profile(Section):
     scheduler: Literal["slurm", "pbs", "lsf", "sge"]
     """The batch system."""
     partition: Line | None = None
-    """Partition or queue; null: the batch system's default."""
+    """Partition or queue, or several of SLURM, as in "short,long"; null: the batch system's default."""
     account: Line | None = None
     """Account or project that is charged; null: the user's default."""
     walltime: Walltime = "01:00:00"
@@ -136,6 +136,15 @@ class Profile(Section):
         return self._name
 
     @property
+    def partitions(self) -> tuple[str | None, ...]:
+        """Each of the partitions in which a job may start; None for the default one."""
+        return tuple(self.partition.split(",")) if self.partition else (None,)
+
+    def logs(self, folder: Path | str) -> Path:
+        """Return the folder of the jobs' logs, which is ``folder`` unless the profile names another."""
+        return Path(self.log_directory or folder).expanduser().absolute()
+
+    @property
     def memory_bytes(self) -> int:
         """Memory of one worker process."""
         return parse_bytes(self.memory)
@@ -166,8 +175,7 @@ class Profile(Section):
         try:
             made = Profile.model_validate(self.model_dump() | keys)
         except ValidationError as error:
-            found = profile_text.problems(error, Profile)
-            raise ClusterError(f"The profile {self.name} cannot be changed so: {found}.") from None
+            raise ClusterError(f"A changed profile is not right: {profile_text.problems(error, Profile)}.") from None
         made._name = self._name
         return made
 

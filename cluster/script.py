@@ -85,6 +85,25 @@ def preamble(profile: Profile, log_folder: Path | str) -> list[str]:
     return _written(profile, "", options).rstrip("\n").split("\n")[:-1]
 
 
+def make_log_folder(profile: Profile, log_folder: Path | str) -> Path:
+    """Make the folder of the jobs' logs where it is missing: a job whose log cannot be opened fails at once.
+
+    Raises
+    ------
+    ClusterError
+        It cannot be made.
+    """
+    folder = profile.logs(log_folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClusterError(
+            f"The folder {folder} of the jobs' logs cannot be made ({error.strerror}): "
+            "name another one as log_directory of the profile, on a disk that the nodes share."
+        ) from error
+    return folder
+
+
 def make_cluster(profile: Profile, log_folder: Path | str) -> Any:
     """Start a scheduler here and return its dask-jobqueue cluster, without a job; close it in the end.
 
@@ -164,7 +183,7 @@ def _requests(profile: Profile) -> dict[str, Any]:
 
 def _log_directives(profile: Profile, log_folder: Path | str) -> list[str]:
     """Return where the output of a job goes; dask-jobqueue would make the folder just to show the script."""
-    folder = str(Path(profile.log_directory or log_folder).expanduser().absolute())
+    folder = str(profile.logs(log_folder))
     if profile.scheduler in ("pbs", "sge"):
         lines = [f"-{stream} {shlex.quote(f'{folder}/')}" for stream in "oe"]
         # Grid Engine runs a script in the queue's own shell, often csh, whatever its first line says

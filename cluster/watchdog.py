@@ -215,7 +215,8 @@ class Watchdog:
 
     def _limits(self) -> Limits:
         jobs = math.ceil(min(self._wanted, self._useful) / self.profile.processes)
-        return Limits(min(jobs, self.profile.most_jobs), self.memory.level, self.profile.start_patience)
+        jobs = min(jobs, self.profile.most_jobs)
+        return Limits(jobs, self.memory.level, self.profile.start_patience, several=len(self.profile.partitions) > 1)
 
     def _submit(self, number: int) -> None:
         """Submit jobs one after another, with a pause between."""
@@ -243,9 +244,8 @@ class Watchdog:
                 self.problem = str(error)
 
     def _stderr(self, job: Job) -> str:
-        folder = Path(self.profile.log_directory or self._logs).expanduser()
         try:
-            return (folder / f"neq-{job.id}.err").read_text(errors="replace")[-2000:]
+            return (self.profile.logs(self._logs) / f"neq-{job.id}.err").read_text(errors="replace")[-2000:]
         except OSError:
             return ""
 

@@ -69,6 +69,24 @@ def test_start__a_job_that_is_refused(site, profile, tmp_path):
     )
 
 
+def test_start__log_directory_is_made(site, profile, tmp_path):
+    site(qsub=REFUSES, qdel=ENDS)
+    logs = tmp_path / "mine" / "logs"
+    elsewhere = profile.changed(log_directory=str(logs))
+    with pytest.raises(ClusterError, match="refuses"), batch.start(elsewhere, log_folder=tmp_path / "jobs"):
+        pass
+    assert logs.is_dir()
+    (tmp_path / "file").touch()
+    elsewhere = profile.changed(log_directory=str(tmp_path / "file"))
+    with (
+        pytest.raises(
+            ClusterError, match=r"/file of the jobs' logs cannot be made \(.*\): name another one as log_dir"
+        ),
+        batch.start(elsewhere, log_folder=tmp_path / "jobs"),
+    ):
+        pass
+
+
 def test_start__memory_that_is_no_size(site, profile, tmp_path):
     site(qsub=RUNS, qdel=ENDS)
     with (

@@ -111,6 +111,13 @@ def test_judge_job__without_a_worker(tried, kind, text, remedy):
     assert remedy in found.remedy
 
 
+def test_judge_job__log_directory_that_the_node_does_not_see():
+    profile = PROFILE.model_copy(update={"log_directory": "/home/me/logs"})
+    (found,) = check.judge_job(trial.Trial(Job(7, "FAILED", signal=53, node="n2")), profile, ADDRESS, "")
+    assert found.text == "the node n2 could not open the job's log: it does not see /home/me/logs"
+    assert found.remedy == "name a folder on a shared disk as log_directory of the profile"
+
+
 def test_judge_job__with_a_worker():
     found = list(check.judge_job(trial.Trial(RUNS, "tcp://n1:1", 12.2, 3.4), PROFILE, ADDRESS, ""))
     assert [one.kind for one in found] == ["ok", "ok"]

@@ -67,13 +67,13 @@ def test_load__an_unquoted_walltime_is_no_number(tmp_path):
         ("scheduler: slurm\ncores: 1\n", "memory is required, such as 4GiB"),
         ("scheduler: slurm\nmemory: 4GiB\n", "cores is required, such as 1"),
         (LEAST.replace("slurm", "slum"), "scheduler: expected 'slurm', 'pbs', 'lsf' or 'sge', found 'slum'"),
-        (LEAST + "walltme: 01:00:00\n", "walltme is no key of a profile, did you mean walltime?"),
+        (LEAST + "walltme: 01:00:00\n", "walltme is no key of a profile (perhaps walltime)"),
         (LEAST + "colour: red\n", "colour is no key of a profile"),
         (LEAST + "processes: 2\n", "expected a core for each of the 2 processes of a job, found 1; set cores to 2"),
         (LEAST.replace("4GiB", "4"), "expected a size with its unit, such as 4GiB, and at least 64MiB, found '4'"),
         (LEAST.replace("4GiB", "1e400"), "expected a size with its unit"),
         (LEAST + "memory_margin: 0.9\n", "memory_margin: expected greater than or equal to 1, found '0.9'"),
-        (LEAST + "prologue: module load python\n", "prologue: expected a valid tuple, found 'module load python'"),
+        (LEAST + "prologue: module load python\n", "prologue: expected a list, found 'module load python'"),
         (LEAST + 'prologue: ["a\\nb"]\n', "expected a single line; give a list with one item for each line"),
         (LEAST + "driver: {memory: much}\n", "driver.memory: expected a size with its unit"),
         (LEAST + "cores: 2\n", "line 4 (cores is written twice): mend it"),
@@ -104,7 +104,7 @@ def test_changed__is_checked_and_keeps_its_name():
     with pytest.raises(ClusterError) as caught:
         loaded.changed(memory="4")
     assert str(caught.value) == (
-        "The profile slurm cannot be changed so: "
+        "A changed profile is not right: "
         "memory: expected a size with its unit, such as 4GiB, and at least 64MiB, found '4'."
     )
 

@@ -70,11 +70,42 @@ def test_decide__few_jobs_at_a_time_while_jobs_fail_at_their_start():
     assert decide([working(1)], Limits(100), Failures(START_FAILURES, 1.0, "x")).submit == 0
 
 
-@pytest.mark.parametrize("reason", ["PartitionTimeLimit", "BadConstraints", "JobHeldAdmin"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("PartitionTimeLimit", "BadConstraints", "JobHeldAdmin", "JobHoldMaxRequeue"),
+        *(
+            "QOSMaxWallDurationPerJobLimit",
+            "QOSMaxMemoryPerJob",
+            "AssocMaxWallDurationPerJobLimit",
+            "AssocMaxMemPerJob",
+        ),
+    ],
+)
 def test_decide__jobs_that_will_never_start(reason):
-    assert f"({reason})" in decide([waiting(1, reason)], Limits(1)).stop
+    assert f" ({reason})" in decide([waiting(1, reason)], Limits(1)).stop
     assert not decide([waiting(1, reason), working(2)], Limits(2)).stop
     assert not decide([waiting(1, reason), waiting(2, "Resources")], Limits(2)).stop
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Resources",
+        "QOSMaxMemoryPerUser",
+        "QOSMaxJobsPerUserLimit",
+        "AssocGrpCpuLimit",
+        "AssocMaxJobsLimit",
+        "BeginTime",
+    ],
+)
+def test_decide__reasons_that_pass(reason):
+    assert not decide([waiting(1, reason)], Limits(1)).stop
+
+
+def test_decide__limit_of_one_partition_of_several():
+    assert not decide([waiting(1, "PartitionTimeLimit")], Limits(1, several=True)).stop
+    assert decide([waiting(1, "QOSMaxMemoryPerJob")], Limits(1, several=True)).stop
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,26 @@ def test_check__what_sbatch_says(tried):
     assert "Invalid feature specification" in one.text
 
 
+def test_check__log_directory_is_made(tried, tmp_path):
+    logs = tmp_path / "logs" / "mine"
+    found = tried(log_directory=str(logs), python="/no/python")
+    assert "its log ends: " in problem(found).text
+    assert list(logs.iterdir()) == []
+
+
+def test_check__one_of_several_partitions_is_enough(tried):
+    found = tried(partition="short,normal,down", walltime="02:00:00")
+    assert {one.kind for one in found} == {"ok"}
+    assert [one.text[:23] for one in found if one.text.startswith("partition")] == ["partition normal is up,"]
+
+
+def test_check__none_of_several_partitions(tried):
+    found = tried(partition="short,down", walltime="02:00:00")
+    assert {one.kind for one in found} == {"problem"}
+    assert [name in found[at].text for at, name in enumerate(("short, 00:10:00", "down is INACTIVE"))] == [True, True]
+    assert problem(tried(partition="normal,moon")).text == "there is no partition 'moon'"
+
+
 def test_check__walltime_that_slurm_would_take_and_never_start(tried, monkeypatch):
     monkeypatch.setattr(script, "job_script", None)  # nothing is submitted
     one = problem(tried(partition="short", walltime="02:00:00"))
