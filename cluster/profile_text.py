@@ -64,6 +64,11 @@ def _problem(item: Any, model: type[BaseModel]) -> str:
         return f"{where} is required{EXAMPLES.get(where, '')}"
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(where, model.model_fields, n=1)
-        return f"{where} is no key of a profile" + (f", did you mean {near[0]}?" if near else "")
-    message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+        return f"{where} is no key of a profile" + (f" (perhaps {near[0]})" if near else "")
+    message = (
+        item["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be ", "expected ")
+        .replace("a valid tuple", "a list")
+    )
     return f"{where}: {message}, found {item['input']!r}" if where else message

@@ -181,4 +181,8 @@ else
     wait_for_nodes
     echo "testbed: ${#nodes[@]} nodes are up"
 fi
+if [[ ! /etc/slurm/slurm.conf -ef $SLURM_CONF ]]; then
+    echo "testbed: /etc/slurm/slurm.conf is another SLURM's: give this first, in each shell that is to use the testbed:"
+    echo "  export SLURM_CONF=$SLURM_CONF"
+fi
 echo "SLURM_CONF=$SLURM_CONF"
