@@ -1,6 +1,6 @@
 """A batch system for tests that need none: takes jobs, runs none."""
 
-from cluster import slurm
+from cluster import partition, slurm
 from cluster.errors import ClusterError
 
 
@@ -10,10 +10,15 @@ class FakeSlurm:
     def __init__(self, monkeypatch):
         self.scripts, self.states, self.cancelled, self.requeued = [], {}, [], []
         self.most = 100
-        self.may_requeue = True
+        self.may_requeue = self.here = True
         for name in ("submit", "jobs", "requeue", "cancel"):
             monkeypatch.setattr(slurm, name, getattr(self, name))
         monkeypatch.setattr(slurm, "ended", lambda ids: {})
+        monkeypatch.setattr(slurm, "available", lambda: self.here)
+        monkeypatch.setattr(partition, "find", self.find)
+
+    def find(self, name):
+        return partition.Partition(name, "UP", most_seconds=86400, most_memory_mib=None, n_node=4)
 
     def submit(self, script, extra=()):
         if len(self.scripts) >= self.most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 from toy_study import Toy, ToyConfig
@@ -15,6 +16,8 @@ class FaultConfig(ToyConfig):
     hog_mib: int = 0
     hog_pause: float = 0.3
     """Time after each tenth of it."""
+    ingest_seconds: float = 0.0
+    """Time of a source, which is noted when it begins."""
 
 
 class Fault(Toy):
@@ -22,6 +25,12 @@ class Fault(Toy):
 
     name = "fault"
     Config = FaultConfig
+
+    def ingest(self, source, run_folder):
+        with (Path(run_folder) / "begun").open("a") as file:
+            file.write(f"{source.labels['session']}\n")
+        time.sleep(self.config.ingest_seconds)
+        return super().ingest(source, run_folder)
 
     def compute(self, cell, inputs):
         name = "/".join(str(cell[axis]) for axis in ("session", "condition", "size", "repetition"))

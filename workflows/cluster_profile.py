@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neq.errors import ConfigError
+from neq.errors import ConfigError, NeqError
 
 if TYPE_CHECKING:
     from cluster.profile import Profile
@@ -68,11 +68,11 @@ def require(name: str) -> None:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Turn what is wrong with a profile or its batch system into an error of the user's call."""
+def told(kind: type[NeqError] = ConfigError) -> Iterator[None]:
+    """Turn what is wrong with a profile or its batch system into an error of the user's call, or of another kind."""
     from cluster.errors import ClusterError
 
     try:
         yield
     except ClusterError as error:
-        raise ConfigError(str(error)) from error
+        raise kind(str(error)) from error

@@ -61,6 +61,25 @@ def test_case_2__job_cancelled(sweep, local_store, until):
     assert n_submitted(sweep) == N_WORKER + 1
 
 
+@pytest.mark.long
+def test_case_2__jobs_cancelled_while_they_prepare_a_source(sweep, until):
+    keys = {"with_sources": True, "sessions": ["a"], "sizes": [2], "repetitions": 2, "sweep": {"deaths": 1}}
+    sweep.configure({"workers": 1}, study="fault_study:Fault", ingest_seconds=3.0, seconds=0.0, **keys)
+    sweep.run.mkdir()
+    (sweep.run / "a.txt").write_text("one")
+    begun = sweep.run / "begun"
+    driver = sweep.start()
+    until(lambda: begun.exists())
+    (victim,) = sweep.running()
+    faults.scancel(victim.id)
+    code, out, err = sweep.end(driver)
+    assert (code, err) == (0, "")
+    assert "4 cells: 4 ok" in out
+    # lost to others is no death of the source, which may have none here
+    assert begun.read_text() == "a\na\n"
+    assert f"job {victim.id} ended: CANCELLED" in sweep.events()
+
+
 def test_case_5__preempted_and_queued_again(sweep, local_store, until):
     driver = sweep.configure({"partition": "scavenge"}, seconds=0.7).start()
     until(lambda: sweep.n_done() > 10)

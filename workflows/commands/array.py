@@ -23,6 +23,7 @@ from workflows import config as run_config
 from workflows import layout, provenance, store, studies
 from workflows.blocks import handout, owners, reset, stopping, task
 from workflows.blocks.blame import Blame
+from workflows.cluster_profile import told
 from workflows.commands import jobs, pipeline, summary_text
 from workflows.commands.jobs import Submission
 from workflows.commands.submit import to_submit
@@ -170,7 +171,7 @@ def finish(folder: Path, number: int, console: Console) -> int:
 
 def cause(job: int) -> tuple[str, bool]:
     """Return why a task's job died in a cell, and whether its work may be to blame; not where SLURM has forgotten."""
-    with jobs.in_words():
+    with told(SweepError):
         found = slurm.jobs([job]).get(job) or slurm.ended([job]).get(job)
     if found is None or not found.ended:
         return UNKNOWN, False
@@ -182,11 +183,11 @@ def _needed(
     folder: Path, handed: handout.HandOut, study: Study, rule: run_config.StopConfig | None
 ) -> Iterator[handout.Given]:
     """Yield the blocks that nobody has taken and that the stop rule needs, each judged when its turn comes."""
-    opened = Store.open(folder / STORE_NAME)
+    needs = None if rule is None else stopping.Needs(Store.open(folder / STORE_NAME), study, rule)
     for given in handed.given:
         if not handout.is_free(folder, given):
             continue
-        if rule is None or not stopping.needless(opened, study, rule, given.block):
+        if needs is None or needs.any(given.block, given.cells):
             yield given
 
 

@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cluster import profile as profiles
-from cluster import script, slurm
-from cluster.errors import ClusterError
+from cluster import limits, script, slurm
 from cluster.profile import Profile
 from neq.errors import ConfigError, LeaseHeldError, SweepError
 from workflows import config as run_config
 from workflows import lease
+from workflows.cluster_profile import load_profile, told
 from workflows.lease import SILENCE_SECONDS, Lease, acquire
 from workflows.staging import write_whole
 from workflows.store import problems
@@ -67,8 +65,7 @@ class Submission:
 
     def checked_profile(self) -> Profile:
         """Return the profile."""
-        with in_words():
-            return profiles.load(self.profile)
+        return load_profile(self.profile)
 
     def after(self, n_done: int, advanced: bool = False) -> Submission:
         """Return the note after an attempt that left so many cells done, or got on in another way.
@@ -115,7 +112,7 @@ def refuse_second(run_folder: Path) -> None:
     """
     if not (run_folder / FOLDER / NOTE).exists():
         return
-    with in_words():
+    with told(SweepError):
         living = [job for job in slurm.jobs(read(run_folder).jobs.values()).values() if not job.ended]
     if living:
         ids = " ".join(str(job.id) for job in living)
@@ -123,6 +120,19 @@ def refuse_second(run_folder: Path) -> None:
             f"{run_folder} is in use: job {living[0].id}, submitted for it, is {living[0].state}. "
             f"Follow it with `neq status {shlex.quote(str(run_folder))}`, or end it with `scancel {ids}`."
         )
+
+
+def require(asked: Profile) -> None:
+    """Refuse a profile whose jobs, those of the driver too, cannot be submitted from here.
+
+    Raises
+    ------
+    neq.errors.ConfigError
+        This machine has no sbatch, or a partition does not give what is asked for.
+    """
+    with told():
+        for profile in (asked, driver_profile(asked)):
+            limits.require(profile)
 
 
 def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()) -> int:
@@ -143,7 +153,7 @@ def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], dir
     with problems(run_folder):
         (run_folder / FOLDER).mkdir(parents=True, exist_ok=True)
         write_whole(run_folder / FOLDER / f"{name}.sh", text.encode())
-    with in_words():
+    with told(SweepError):
         return slurm.submit(text)
 
 
@@ -240,12 +250,3 @@ def own_job() -> int:
         return int(os.environ["SLURM_JOB_ID"])
     except (KeyError, ValueError):
         raise ConfigError("`neq job-step` belongs into jobs of `neq submit`: give that command.") from None
-
-
-@contextlib.contextmanager
-def in_words() -> Iterator[None]:
-    """Turn an error of the batch system into one of ours."""
-    try:
-        yield
-    except ClusterError as error:
-        raise SweepError(str(error)) from error

@@ -68,6 +68,7 @@ def to_submit(config: Path, profile: str, overrides: Sequence[str], console: Con
     if pipeline.finished(study.config, study) is not None:
         say(console, f"{folder} is finished: nothing left to compute.")
         return None
+    jobs.require(submission.checked_profile())
     jobs.refuse_second(folder)
     return submission, folder
 

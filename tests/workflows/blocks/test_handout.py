@@ -49,12 +49,20 @@ def compute(opened, handed, job=1):
     return [handout.work(folder, one, handed.run_id) for one in handed.given if handout.take(folder, one, job)]
 
 
-def test_hand_out__every_block_once_the_costliest_first(opened, tmp_path):
+def test_hand_out__every_block_once(opened, tmp_path):
     handed = grant(opened)
     assert sorted(given.block for given in handed.given) == [BLOCK, "0.0.0.1"]
     assert all(given.cells is None for given in handed.given)
     handed.write(tmp_path / "rounds" / "1.json")
     assert handout.read(tmp_path / "rounds" / "1.json") == handed
+
+
+def test_hand_out__the_first_repetitions_before_all_others_and_the_costliest_of_them_first(tmp_path, toy):
+    study = toy(sessions=("a",), conditions=("rest",), sizes=(2, 8, 4), repetitions=8)
+    found = store.create(tmp_path / "sweep.zarr", study, [], Grid(study.axes()), {"size": 1, "repetition": 4})
+    # sizes 8, 4, 2: neither the order of the grid nor its reverse
+    order = [f"0.0.{size}.{part}" for part in (0, 1) for size in (1, 2, 0)]
+    assert [given.block for given in grant(found).given] == order
 
 
 def test_hand_out__survives_the_file_with_cells(tmp_path):

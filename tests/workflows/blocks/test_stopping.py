@@ -202,3 +202,44 @@ def test_outlook__reads_only(tmp_path, toy, client, whole):
     rule = toy(sweep={"stop": TIGHT}).config.sweep.stop
     np.testing.assert_array_equal(stopping.outlook(opened(tmp_path), study, rule), expected(whole, toy, TIGHT))
     assert (opened(tmp_path).status() == layout.OK).all()
+
+
+@pytest.fixture
+def half(tmp_path, toy, client):
+    """Return study, rule and folder of a sweep of which two repetitions, in one of two sizes, are computed."""
+    rule = {"absolute_sem": 1e6, "at_least": 2}
+    keys = {"sessions": ("a",), "conditions": ("rest",), "sizes": (2, 4), "repetitions": 6}
+    keys["sweep"] = {"block": {"size": 2, "repetition": 2}}
+    only = np.zeros((1, 1, 2, 6), bool)
+    only[..., 0, :2] = True
+    sweep(tmp_path, toy(**keys), client, only=only)
+    named = toy(**keys | {"sizes": (2,)})
+    return named, toy(sweep={"stop": rule}).config.sweep.stop, toy(**keys), tmp_path
+
+
+def test_needs__neither_cells_that_the_config_leaves_out_nor_those_that_are_not_given(half):
+    named, rule, study, folder = half
+    needs = stopping.Needs(opened(folder), named, rule)
+    assert [needs.any(f"0.0.0.{i}") for i in range(3)] == [False] * 3
+    needs = stopping.Needs(opened(folder), study, rule)
+    assert [needs.any(f"0.0.0.{i}") for i in range(3)] == [True] * 3
+    # of a block (size, repetition) the first row is that of size 2
+    assert not needs.any("0.0.0.1", (0, 1))
+    assert needs.any("0.0.0.1", (0, 2))
+
+
+def test_needs__a_chain_is_not_read_again_when_its_end_is_known(half, monkeypatch):
+    named, rule, study, folder = half
+    reads, read = [], Store.read
+
+    def counted(self, name, *region):
+        reads.append(name)
+        return read(self, name, *region)
+
+    monkeypatch.setattr(Store, "read", counted)
+    needs = stopping.Needs(opened(folder), named, rule)
+    assert not any(needs.any(f"0.0.0.{i}") for i in range(3))
+    assert reads == ["status", "value"]
+    needs, reads[:] = stopping.Needs(opened(folder), study, rule), []
+    assert all(needs.any(f"0.0.0.{i}") for i in range(3))
+    assert len(reads) == 6

@@ -13,6 +13,9 @@ from workflows import lease
 from workflows.commands import jobs, submit
 from workflows.commands.jobs import Submission
 
+# of the local run that is finished: distributed leaves sockets to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PROFILE = """
 scheduler: slurm
 partition: long
@@ -121,10 +124,18 @@ def test_submit__bad_input_before_anything_is_written(site, batch, out):
     profile.with_name("pbs.yaml").write_text("scheduler: pbs\ncores: 1\nmemory: 1GiB\n")
     with pytest.raises(ConfigError, match=r"knows SLURM only, and the profile .*pbs.yaml is of pbs: put `neq run"):
         submit.submit(config, str(profile.with_name("pbs.yaml")), [], out)
-    with pytest.raises(SweepError, match="There is no profile 'slrum': did you mean 'slurm'"):
+    with pytest.raises(ConfigError, match="There is no profile 'slrum': did you mean 'slurm'"):
         submit.submit(config, "slrum", [], out)
+    with pytest.raises(ConfigError, match="The profile 'local' has no jobs"):
+        submit.submit(config, "local", [], out)
     with pytest.raises(ConfigError, match="repetitions"):
         submit.submit(config, str(profile), ["repetitions=many"], out)
+    profile.write_text(PROFILE.replace('walltime: "1-00', 'walltime: "2-00'))
+    with pytest.raises(ConfigError, match="over the limit of partition service, 1-00:00:00"):
+        submit.submit(config, str(profile), [], out)
+    batch.here = False
+    with pytest.raises(ConfigError, match="This machine has no sbatch"):
+        submit.submit(config, str(profile), [], out)
     assert not folder.exists()
 
 
