@@ -9,7 +9,6 @@ from cluster import local
 from cluster.ends import End, Kind
 from neq.errors import LeaseLostError, SweepError
 from workflows import lease, sources
-from workflows.blocks.blame import MOST_LOSSES
 
 # distributed drops half-open sockets when a worker dies
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -74,10 +73,12 @@ def test_ingest__a_source_that_takes_all_memory_is_tried_with_more(tmp_path, stu
 
 @pytest.mark.long
 def test_ingest__a_source_lost_again_and_again_is_blamed_in_the_end(tmp_path, study, workers, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_LOSSES", 2)
     batch = Batch(tmp_path, End(Kind.OUTSIDE, "TIMEOUT"))
     prepared = ingest(tmp_path, study, workers, monkeypatch, batch)
     assert [one.error_type for one in prepared] == ["WorkerLost", ""]
-    assert MOST_LOSSES + 2 <= batch.n_lost <= MOST_LOSSES + 4
+    # three losses are a death, and so is a fourth, though the batch system is to blame for all
+    assert batch.n_lost == 4
 
 
 def test_ingest__ends_when_no_worker_is_left_and_none_will_come(tmp_path, study, workers, monkeypatch):

@@ -91,6 +91,11 @@ def submit_round(
 
 def prepare(folder: Path, console: Console) -> int:
     """Prepare sources and store, and hand the blocks of the first round out: the first job."""
+    with jobs.ending(folder):
+        return _prepare(folder, console)
+
+
+def _prepare(folder: Path, console: Console) -> int:
     from workflows import engine
 
     config, study = _study(jobs.read(folder))
@@ -144,6 +149,11 @@ def compute(folder: Path, number: int, console: Console) -> int:
 
 def finish(folder: Path, number: int, console: Console) -> int:
     """Reduce, or begin the next round where cells are left: the last job of a round."""
+    with jobs.ending(folder):
+        return _finish(folder, number, console)
+
+
+def _finish(folder: Path, number: int, console: Console) -> int:
     submission = jobs.read(folder)
     config, study = _study(submission)
     blocks = _round(folder, number) / "blocks.json"
@@ -166,6 +176,7 @@ def finish(folder: Path, number: int, console: Console) -> int:
     pipeline.draw(folder, study, console)
     outcome = summary_text.Outcome(folder, pipeline.count(status), n_computed, 0.0)
     summary_text.tell(outcome, study, console)
+    jobs.forget(folder)
     return outcome.exit_code
 
 
@@ -217,11 +228,12 @@ def _next_round(
     console: Console,
 ) -> int:
     folder, n_pending = opened.path.parent, int(pending.sum())
-    jobs.write(folder, submission)
     if submission.fruitless >= jobs.FRUITLESS:
+        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
         say(console, f"given up: {submission.fruitless} rounds in a row without a new cell done, {n_pending} to go")
         say(console, f"the logs of the tasks in {folder / jobs.FOLDER} say why; then give the same command again")
         return EXIT_FAILED
+    jobs.write(folder, submission)
     handed = _hand_out(opened, pending, lease, blame, number, provenance.new_id())
     begun = submit_round(folder, submission, number, min(submission.tasks, len(handed.given)))
     jobs.write(folder, replace(submission, jobs=begun))

@@ -74,11 +74,20 @@ def _run(
         # asked before anything is made on disk: a config that makes no grid leaves no folder behind
         Grid(study.axes()).block_shape(config.sweep.block)
         with acquire(folder, may_go_on) as lease:
+            _take_over(folder)
             counts, computed = _compute(config, study, lease, console, prepare)
         outcome = Outcome(folder, counts, computed, time.monotonic() - start)
     draw(folder, study, console, again=bool(outcome.n_computed))
     tell(outcome, study, console)
     return outcome
+
+
+def _take_over(folder: Path) -> None:
+    """Let whoever watches a run that was submitted know that its jobs do not drive it any more."""
+    if (folder / "jobs" / "submitted.json").exists():
+        from workflows.commands import jobs
+
+        jobs.take_over(folder)
 
 
 def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | None:

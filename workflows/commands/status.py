@@ -53,7 +53,11 @@ class Snapshot:
         Labels of the store that its present config leaves out, by axis; their cells are counted, but no figure has
         them.
     submitted
-        Ids of the batch jobs that were submitted for it.
+        Ids of the batch jobs that were submitted for it, and have not ended as far as they have told.
+    tasks
+        How many of them compute without a driver; 0: none.
+    ended
+        Why the jobs that were submitted for it go on no more, though it is not done; empty where there are none.
     begun
         Whether there are cells yet.
     """
@@ -65,6 +69,8 @@ class Snapshot:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     submitted: tuple[int, ...] = ()
     begun: bool = True
+    tasks: int = 0
+    ended: str = ""
 
     @property
     def n_left(self) -> int:
@@ -87,9 +93,9 @@ def look(run_folder: Path) -> Snapshot:
     """
     driver = lease.current(run_folder)
     path = run_folder / STORE_NAME
-    submitted = _submitted(run_folder)
+    submitted, tasks, ended = _submitted(run_folder)
     if (driver is not None or submitted) and not path.exists():
-        return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver, {}, submitted, begun=False)
+        return Snapshot(run_folder, dict.fromkeys(STATES, 0), [], driver, {}, submitted, False, tasks)
     opened = Store.open(path)
     codes = np.array([STATES.index(name) for name in layout.STATUS_NAMES], "u1")
     states = codes[opened.status()]
@@ -98,7 +104,8 @@ def look(run_folder: Path) -> Snapshot:
             if states[place] == STATES.index("pending"):
                 states[place] = STATES.index(RUNNING)
     states[~opened.wanted & (states == STATES.index("pending"))] = _NO_STATE
-    return Snapshot(run_folder, _counts(states), list(_rows(opened.grid, states)), driver, opened.left_out, submitted)
+    rows = list(_rows(opened.grid, states))
+    return Snapshot(run_folder, _counts(states), rows, driver, opened.left_out, submitted, True, tasks, ended)
 
 
 def running(opened: Store, run_folder: Path) -> Iterator[tuple[int, ...]]:
@@ -157,8 +164,13 @@ def _driver(snapshot: Snapshot, pace: str) -> list[str]:
         config = snapshot.run_folder / "config.yaml"
         if snapshot.submitted and not snapshot.finished:
             ids = ",".join(map(str, snapshot.submitted))
-            return [f"jobs {ids} were submitted for it, none of them drives it now; see squeue -j {ids}"]
-        return [f"nobody drives it; go on: neq run {config}"] if not snapshot.finished else ["finished"]
+            if snapshot.tasks and snapshot.counts[RUNNING]:
+                return [f"tasks of jobs {ids} compute it, without a driver; see squeue -j {ids}"]
+            return [f"jobs {ids} were submitted for it, none of them works on it now; see squeue -j {ids}"]
+        if snapshot.finished:
+            return ["finished"]
+        why = f"its jobs have ended, {snapshot.ended}: see their logs in {config.parent / 'jobs'}\n"
+        return [f"{why if snapshot.ended else ''}nobody drives it; go on: neq run {config}"]
     progress = driver["progress"]
     since = duration(max(0.0, time.time() - driver["since"]))
     lines = [f"driven by process {driver['pid']} on {driver['host']} for {since}"]
@@ -179,13 +191,15 @@ def _pace(progress: Mapping[str, Any]) -> str:
     return f"{rate:.3g} cells/s, {duration((progress['n_cell'] - progress['n_done']) / rate)} left"
 
 
-def _submitted(run_folder: Path) -> tuple[int, ...]:
-    """Return the ids of the jobs submitted for a run, none where it was not submitted."""
+def _submitted(run_folder: Path) -> tuple[tuple[int, ...], int, str]:
+    """Return the ids of the jobs that work on a run or wait to, how many are tasks of an array, and why they ended."""
     note = run_folder / "jobs" / "submitted.json"
     try:
-        return tuple(json.loads(note.read_text(encoding="utf-8"))["jobs"].values())
+        content = json.loads(note.read_text(encoding="utf-8"))
+        ended = content.get("end", "")
+        return () if ended else tuple(content["jobs"].values()), content.get("tasks", 0), ended
     except (OSError, ValueError, KeyError):
-        return ()
+        return (), 0, ""
 
 
 def _counts(states: np.ndarray) -> dict[str, int]:

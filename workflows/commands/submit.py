@@ -116,6 +116,12 @@ def drive(folder: Path, console: Console) -> int:
     int
         Exit code of the job.
     """
+    jobs.own_job()
+    with jobs.ending(folder):
+        return _drive(folder, console)
+
+
+def _drive(folder: Path, console: Console) -> int:
     job, child = jobs.own_job(), Child()
     jobs.wait_for_lease(folder)
     submission = jobs.read(folder)
@@ -125,15 +131,19 @@ def drive(folder: Path, console: Console) -> int:
     code = child.run([sys.executable, "-m", "workflows.cli", *command(submission)])
     if child.cancelled and not child.end_near:
         say(console, "cancelled: what is done is kept")
+        jobs.write(folder, replace(submission, end=jobs.CANCELLED))
         return code
     if code in _HOPELESS:
+        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
         return code
     n_done, n_pending = progress(submission)
     if n_done >= 0 and not n_pending and code in (0, EXIT_FAILED):
+        jobs.forget(folder)
         return code
     submission = submission.after(n_done)
     jobs.write(folder, submission)
     if submission.fruitless >= jobs.FRUITLESS:
+        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
         say(console, f"given up: {submission.fruitless} attempts in a row without a new cell done; see above for why")
         return EXIT_FAILED
     say(console, f"exit code {code}, {n_pending} cells to go: back into the queue")

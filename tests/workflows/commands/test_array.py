@@ -138,6 +138,7 @@ def test_array__same_bits_as_the_local_run(site, finished_run):
     assert facts["workers"] == [provenance.machine()]
     assert facts["jobs"] == [10200, 10201]
     assert "36 cells: 12 ok, 12 failed, 12 impossible, 36 computed" in site.said()
+    assert not (site.run / "jobs" / "submitted.json").exists()
     site.submit()
     assert f"{site.run} is finished" in site.said()
     assert len(site.batch.scripts) == 3
@@ -208,6 +209,7 @@ def test_array__rounds_without_progress_end(site):
     codes = [site.job("finish", number) for number in range(1, jobs.FRUITLESS + 1)]
     assert codes == [0] * (jobs.FRUITLESS - 1) + [1]
     assert f"given up: {jobs.FRUITLESS} rounds in a row without a new cell done, 12 to go" in site.said()
+    assert jobs.read(site.run).end == "given up"
     assert lease.current(site.run) is None
 
 
@@ -257,6 +259,7 @@ def test_finish__says_where_to_look_when_nothing_was_prepared(site):
     site.configure().submit()
     with pytest.raises(SweepError, match="was not prepared: the log of job 101"):
         site.job("finish", 1)
+    assert jobs.read(site.run).end == "given up"
 
 
 def test_cause__of_a_death(site):

@@ -105,6 +105,20 @@ def test_look__submitted_jobs_that_wait(run_copy):
     assert status.look(run_copy).counts["running"] == 1
 
 
+def test_look__an_array_that_computes_and_one_that_has_ended(run_copy):
+    reset(run_copy, np.s_[0])
+    note = run_copy / "jobs" / "submitted.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps({"jobs": {"tasks": 12}, "tasks": 4}))
+    assert "jobs 12 were submitted for it, none of them works on it now" in text(run_copy)
+    token = owners.grant(run_copy, "0.0.0.0", "1-1")
+    (token / owners.STARTED).write_bytes(b"0000001\n")
+    assert "tasks of jobs 12 compute it, without a driver" in text(run_copy)
+    note.write_text(json.dumps({"jobs": {"tasks": 12}, "tasks": 4, "end": "given up"}))
+    assert "its jobs have ended, given up: see their logs in" in text(run_copy)
+    assert "nobody drives it; go on: neq run" in text(run_copy)
+
+
 def test_look__submitted_jobs_that_have_not_begun(tmp_path):
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "submitted.json").write_text(json.dumps({"jobs": {"driver": 12}}))

@@ -176,20 +176,24 @@ def driven(site, batch, out, monkeypatch):
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_drive__done(driven, batch, code):
+def test_drive__done(driven, batch, site, code):
     assert driven(code, n_done=16, n_pending=0) == code
     assert not batch.requeued
+    # nothing is waited for any more
+    assert not (site[2] / "jobs" / "submitted.json").exists()
 
 
-def test_drive__what_another_attempt_would_not_change(driven, batch):
+def test_drive__what_another_attempt_would_not_change(driven, batch, site):
     assert driven(2, n_done=3) == 2
     assert not batch.requeued
+    assert jobs.read(site[2]).end == "given up"
 
 
-def test_drive__cancelled_is_not_brought_back(driven, batch, out):
+def test_drive__cancelled_is_not_brought_back(driven, batch, site, out):
     assert driven(130, n_done=3, cancelled=True) == 130
     assert not batch.requeued
     assert said(out).endswith("cancelled: what is done is kept\n")
+    assert jobs.read(site[2]).end == "cancelled"
 
 
 def test_drive__goes_back_into_the_queue(driven, batch, site, out):
@@ -208,6 +212,18 @@ def test_drive__fruitless_attempts_end(driven, batch, site, out):
     assert results == [0] * (jobs.FRUITLESS - 1) + [1]
     assert len(batch.requeued) == jobs.FRUITLESS
     assert f"given up: {jobs.FRUITLESS} attempts in a row" in said(out)
+    assert jobs.read(site[2]).end == "given up"
+    # put back into the queue by hand it goes on
+    assert driven(137, n_done=4) == 0
+    assert jobs.read(site[2]).end == ""
+
+
+def test_take_over__by_a_driver_that_is_no_job_of_the_run(driven, site, monkeypatch):
+    jobs.take_over(site[2])
+    assert jobs.read(site[2]).end == ""
+    monkeypatch.delenv("SLURM_JOB_ID")
+    jobs.take_over(site[2])
+    assert jobs.read(site[2]).end == "driven by hand"
 
 
 def test_drive__without_a_store(driven, batch, out):

@@ -104,6 +104,15 @@ def test_watch__a_submitted_run_is_waited_for(run_copy):
     assert "18 pending" in watched(run_copy, nothing, lambda: set_status(run_copy, np.s_[0], layout.OK))
 
 
+@pytest.mark.parametrize("end", ["given up", "cancelled", "driven by hand"])
+def test_watch__a_submitted_run_ends_when_its_jobs_have_said_so(run_copy, end):
+    set_status(run_copy, np.s_[0], layout.PENDING)
+    note = run_copy / "jobs" / "submitted.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps({"jobs": {"driver": 12}, "end": ""}))
+    watched(run_copy, nothing, lambda: note.write_text(json.dumps({"jobs": {"driver": 12}, "end": end})))
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_watch__a_submitted_run_that_has_not_begun_is_waited_for(run_copy, tmp_path, terminal):
     folder = tmp_path / "later"
