@@ -123,7 +123,7 @@ def start(
     log_folder
         For the jobs' output and ``events.log``, the watchdog's record; seen by the nodes.
     tell
-        Called with a line about jobs that an earlier driver left.
+        Called with a line about jobs that an earlier driver left, or that may be left in the end.
 
     Yields
     ------
@@ -150,7 +150,7 @@ def start(
             watchdog = _watchdog(profile, partition, script, client, logs, workers or profile.workers)
             _cancel_left(logs, tell)
             _note_name(logs, watchdog.name)
-            stack.callback(watchdog.close)
+            stack.callback(_close, watchdog, tell)
             client.watchdog = watchdog
             watchdog.start()
         else:
@@ -200,6 +200,13 @@ def _watchdog(
 
 def _script(profile: Profile, address: str, logs: Path, memory: int, margin: float | None) -> str:
     return job_script(profile.model_copy(update={"memory": f"{memory}B"}), address, logs, margin)
+
+
+def _close(watchdog: Watchdog, tell: Callable[[str], Any]) -> None:
+    try:
+        watchdog.close()
+    except ClusterError as error:
+        tell(str(error))
 
 
 def _cancel_left(logs: Path, tell: Callable[[str], Any]) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,9 +15,11 @@ from .errors import AwayError, ClusterError
 
 SECONDS = 60.0
 """A command that has not answered after so long is given up."""
-SUBMIT_TRIES = 4
+TRIES = 4
+TRY_SECONDS = 30.0
+"""A busy controller is asked again so often, and not after so long."""
 BUSY = ("temporarily unable", "temporarily unavailable", "Socket timed out", "Unable to contact", "try again")
-"""What sbatch says of a controller that is merely busy."""
+"""What SLURM's commands say of a controller that is merely busy."""
 FIELDS = ("JobID", "State", "RestartCnt", "exit_code", "StartTime", "NodeList", "Reason")
 SEPARATOR = ";"
 
@@ -77,11 +79,20 @@ def available() -> bool:
     return all(shutil.which(name) for name in ("sbatch", "squeue", "scancel", "scontrol"))
 
 
-def submit(script: str, extra: Sequence[str] = ()) -> int:
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def submit(script: str, extra: Sequence[str] = (), pause: Callable[[float], object] = _sleep) -> int:
     """Submit a job script and return the job's id.
 
     A busy controller is asked again a few times. Whether a call that timed out made a job after all is seen by
     :func:`jobs` of the name that the caller gave the job in ``extra``.
+
+    Parameters
+    ----------
+    pause
+        Waits between two tries (s); true where there is no use in another.
 
     Raises
     ------
@@ -90,17 +101,32 @@ def submit(script: str, extra: Sequence[str] = ()) -> int:
     ClusterError
         With what sbatch said.
     """
-    for attempt in range(SUBMIT_TRIES):
-        done = run(["sbatch", "--parsable", *extra], script)
-        if not done.returncode:
-            return int(done.stdout.strip().split("\n")[-1].partition(";")[0])
-        if not any(word in done.stderr for word in BUSY):
-            raise ClusterError(
-                f"sbatch refused the job: {one_line(done.stderr)}. "
-                "Compare the profile with the site's limits (`neq cluster check`, `scontrol show partition`)."
-            )
-        time.sleep(2.0**attempt)
-    raise AwayError(f"sbatch cannot submit now: {one_line(done.stderr)}. Wait until the batch system is back.")
+    done = _asked(["sbatch", "--parsable", *extra], pause, script)
+    if _is_busy(done):
+        raise AwayError(f"sbatch cannot submit now: {one_line(done.stderr)}. Wait until the batch system is back.")
+    if done.returncode:
+        raise ClusterError(
+            f"sbatch refused the job: {one_line(done.stderr)}. "
+            "Compare the profile with the site's limits (`neq cluster check`, `scontrol show partition`)."
+        )
+    return int(done.stdout.strip().split("\n")[-1].partition(";")[0])
+
+
+def _asked(
+    command: Sequence[str], pause: Callable[[float], object], text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, and again while the controller is busy."""
+    end = time.monotonic() + TRY_SECONDS
+    done = run(command, text)
+    for attempt in range(TRIES - 1):
+        if not _is_busy(done) or time.monotonic() > end or pause(2.0**attempt):
+            break
+        done = run(command, text)
+    return done
+
+
+def _is_busy(done: subprocess.CompletedProcess[str]) -> bool:
+    return bool(done.returncode) and any(word in done.stderr for word in BUSY)
 
 
 def jobs(ids: Iterable[int] = (), name: str = "") -> dict[int, Job]:
@@ -171,13 +197,21 @@ def _recorded(fields: Sequence[str]) -> Job:
     return Job(int(number), state.split()[0], node=node, exit_code=int(exit_code), signal=int(signal or 0))
 
 
-def cancel(ids: Iterable[int] = (), name: str = "") -> None:
-    """Cancel jobs by their ids, or all of this user's with a name; those that have ended are left as they are."""
+def cancel(ids: Iterable[int] = (), name: str = "", pause: Callable[[float], object] = _sleep) -> None:
+    """Cancel jobs by their ids, or all of this user's with a name; those that have ended are left as they are.
+
+    Raises
+    ------
+    AwayError
+        The controller stays busy; jobs may be left.
+    """
     listed = [str(one) for one in ids]
-    if listed:
-        run(["scancel", "--quiet", *listed])
-    if name:
-        run(["scancel", "--quiet", f"--user={os.getuid()}", f"--name={name}"])
+    chosen = [listed] if listed else []
+    chosen += [[f"--user={os.getuid()}", f"--name={name}"]] if name else []
+    for options in chosen:
+        done = _asked(["scancel", "--quiet", *options], pause)
+        if _is_busy(done):
+            raise AwayError(f"scancel cannot cancel now: {one_line(done.stderr)}. Wait until the batch system is back.")
 
 
 def requeue(job: int) -> bool:

@@ -6,10 +6,10 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .decide import Limits, decide
 from .ends import End
@@ -17,29 +17,17 @@ from .errors import AwayError, ClusterError
 from .ledger import Ledger, run_of
 from .memory import Memory
 from .partition import Partition
+from .patience import Patience
 from .profile import Profile
-from .slurm import Job
+from .slurm import Job, one_line
+from .system import System
 
 MEMORY_WORDS = ("mem", "node configuration")
 """By these one knows that the batch system refuses a job for what it asks for, not because it is busy."""
 WAKE_SECONDS = 1.0
 """Least time between two looks at the batch system."""
-
-
-class System(Protocol):
-    """What a watchdog asks of a batch system; the module :mod:`cluster.slurm` is one."""
-
-    def submit(self, script: str, extra: tuple[str, ...]) -> int:
-        """Submit a script and return the job's id."""
-
-    def jobs(self, ids: Iterable[int], name: str) -> Mapping[int, Job]:
-        """Return the jobs with these ids or this name."""
-
-    def ended(self, ids: Iterable[int]) -> Mapping[int, Job]:
-        """Return what is on record of jobs that are no longer listed."""
-
-    def cancel(self, ids: Iterable[int] = (), name: str = "") -> None:
-        """Cancel jobs."""
+MOST_SUBMITS = 20
+"""Jobs submitted between two looks."""
 
 
 class Watchdog:
@@ -88,29 +76,41 @@ class Watchdog:
         self._ledger = Ledger(self._stderr, self._tell)
         self.memory = Memory(profile, partition, log_folder, self._tell)
         self._looked = self._raised = -math.inf
+        self._refusal, self._patience = "", Patience()
         self._thread = threading.Thread(target=self._keep, name="neq-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Look for the first time, then go on in a thread.
+        """Look for the first time and submit one job, then go on in a thread.
 
         Raises
         ------
         ClusterError
             The batch system refuses the first job.
         """
-        self.look()
+        self.look(most=1)
         if self.problem:
             raise ClusterError(self.problem)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching and cancel all jobs, those too whose submission was not answered."""
+        """Stop watching and cancel all jobs, those too whose submission was not answered.
+
+        Raises
+        ------
+        ClusterError
+            Jobs may be left.
+        """
         self._stop.set()
         self._wake.set()
         with contextlib.suppress(RuntimeError):
             self._thread.join()
-        with contextlib.suppress(ClusterError):
+        try:
             self.system.cancel(name=self.name)
+        except ClusterError as error:
+            self._tell(str(error))
+            raise ClusterError(
+                f"Jobs may be left in the queue, `scancel --name={self.name}` cancels them: {error}"
+            ) from error
 
     @property
     def ended(self) -> str:
@@ -173,8 +173,8 @@ class Watchdog:
                 return False
             return self._looked > since and self._ledger.connected[run] > 0
 
-    def look(self) -> None:
-        """Compare jobs with workers once, and do what has to be done."""
+    def look(self, most: int = MOST_SUBMITS) -> None:
+        """Compare jobs with workers once, and do what has to be done; submit no more jobs than ``most``."""
         now = time.monotonic()
         found = self._found(now)
         names = list(self._workers())
@@ -184,12 +184,21 @@ class Watchdog:
             self._ledger.cancelled(decision.cancel, decision.failed, self.profile.start_patience)
             self._looked, self.problem = now, decision.stop
             stale = self._ledger.stale_workers()
-        self._say(decision.note + (f"; memory raised to {self.memory.text()}" if self.memory.level else ""))
+        self._stands(decision.note)
         if decision.cancel:
-            self.system.cancel(ids=decision.cancel)
+            self.system.cancel(ids=decision.cancel, pause=self._stop.wait)
         if stale:
             self._dismiss(stale)
-        self._submit(decision.submit)
+        self._refusal = self._submit(min(decision.submit, most))
+        self._stands(decision.note)
+        if self._ledger.jobs or not self._refusal:
+            self._patience.restored()
+        if decision.submit > most and not self._refusal:
+            self._wake.set()
+
+    def _stands(self, note: str) -> None:
+        raised = f"memory raised to {self.memory.text()}" if self.memory.level else ""
+        self._say("; ".join(part for part in (note, raised, self._refusal) if part))
 
     def _keep(self) -> None:
         while not self._stop.is_set():
@@ -201,7 +210,8 @@ class Watchdog:
                 self.look()
             except Exception as error:
                 # a batch system out of reach is no reason to give up what runs
-                self._say(f"not known ({' '.join(str(error).split())})")
+                self._say(f"not known ({one_line(str(error))})")
+                self.problem = self._patience.failed(error) or self.problem
             self._stop.wait(WAKE_SECONDS)
 
     def _found(self, now: float) -> dict[int, Job]:
@@ -218,30 +228,33 @@ class Watchdog:
         jobs = min(jobs, self.profile.most_jobs)
         return Limits(jobs, self.memory.level, self.profile.start_patience, several=len(self.profile.partitions) > 1)
 
-    def _submit(self, number: int) -> None:
-        """Submit jobs one after another, with a pause between."""
+    def _submit(self, number: int) -> str:
+        """Submit jobs one after another, with a pause between; return why there are no more for now."""
         for count in range(number):
             if self._stop.wait(self.profile.submit_pause if count else 0.0):
-                return
+                return ""
             with self._lock:
                 level, memory = self.memory.level, self.memory.bytes
             try:
-                job = self.system.submit(self._script(memory, self._margin), (f"--job-name={self.name}",))
+                name = f"--job-name={self.name}"
+                job = self.system.submit(self._script(memory, self._margin), (name,), self._stop.wait)
             except ClusterError as error:
-                self._refused(error, level)
-                return
+                return self._refused(error, level)
             with self._lock:
                 self._ledger.submitted(job, level)
             self._tell(f"job {job} submitted")
+        return ""
 
-    def _refused(self, error: ClusterError, level: int) -> None:
-        """Live with what is there, where there is something; else this is the end."""
-        self._tell(str(error))
+    def _refused(self, error: ClusterError, level: int) -> str:
+        """Live with what is there, where there is something; else this is the end, unless the batch system is away."""
         with self._lock:
             if level and any(word in str(error).lower() for word in MEMORY_WORDS):
+                self._tell(str(error))
                 self.memory.refused(level)
-            elif not self._ledger.jobs and not isinstance(error, AwayError):
-                self.problem = str(error)
+                return ""
+            if not self._ledger.jobs:
+                self.problem = self._patience.failed(error) if isinstance(error, AwayError) else str(error)
+        return one_line(str(error))
 
     def _stderr(self, job: Job) -> str:
         try:

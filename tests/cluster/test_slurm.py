@@ -117,6 +117,35 @@ def test_submit__controller_that_stays_away_has_not_refused(fake):
         slurm.submit("")
 
 
+def test_submit__no_further_try_where_there_is_no_use(fake, tmp_path):
+    fake("sbatch", f"echo x >> {tmp_path}/calls; echo 'Socket timed out on send/recv operation' >&2; exit 1")
+    with pytest.raises(AwayError):
+        slurm.submit("", pause=lambda seconds: True)
+    assert (tmp_path / "calls").read_text() == "x\n"
+
+
+def test_cancel__busy_controller_is_asked_again(fake, tmp_path):
+    fake(
+        "scancel",
+        f'echo "$@" >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) -gt 2 ] && exit 0\n'
+        "echo 'slurm_load_jobs error: Socket timed out on send/recv operation' >&2; exit 1",
+    )
+    slurm.cancel(name="neq-1")
+    assert (tmp_path / "calls").read_text() == f"--quiet --user={os.getuid()} --name=neq-1\n" * 3
+
+
+def test_cancel__controller_that_stays_away(fake, tmp_path):
+    fake(
+        "scancel", f"echo x >> {tmp_path}/calls; echo 'scancel: error: Unable to contact slurm controller' >&2; exit 8"
+    )
+    with pytest.raises(AwayError, match=r"scancel cannot cancel now: .*Unable to contact slurm controller"):
+        slurm.cancel([1, 2])
+    assert (tmp_path / "calls").read_text() == "x\n" * slurm.TRIES
+    # a job that nobody knows has nothing to be cancelled
+    fake("scancel", "echo 'scancel: error: Kill job error on job id 9: Invalid job id specified' >&2; exit 1")
+    slurm.cancel([9])
+
+
 @pytest.mark.parametrize(("printed", "expected"), [("4000\\n64000\\n4000\\n", 64000), ("1\\n1\\n", None), ("", None)])
 def test_partition__memory_of_its_largest_node(fake, printed, expected):
     fake("scontrol", f"echo '{SHORT}'")

@@ -1,6 +1,7 @@
 """The watchdog, on batch systems that are made up."""
 
 import re
+import threading
 import time
 from collections import Counter
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster import batch, patience, watchdog
 from cluster.decide import SILENT_SECONDS, START_FAILURES, Failures, Limits, Record, decide, note
 from cluster.ends import End, Kind
 from cluster.errors import AwayError, ClusterError
@@ -153,9 +155,9 @@ class Lab:
     def __init__(self):
         self.listed, self.recorded, self.cancelled, self.scripts = {}, {}, [], []
         self.connected, self.dismissed = [], []
-        self.refuse = ""
+        self.refuse, self.n_look = "", 0
 
-    def submit(self, script, extra):
+    def submit(self, script, extra, pause):
         if self.refuse:
             raise self.refuse if isinstance(self.refuse, Exception) else ClusterError(self.refuse)
         number = len(self.scripts) + 1
@@ -164,12 +166,13 @@ class Lab:
         return number
 
     def jobs(self, ids, name):
+        self.n_look += 1
         return dict(self.listed)
 
     def ended(self, ids):
         return {number: self.recorded[number] for number in ids if number in self.recorded}
 
-    def cancel(self, ids=(), name=""):
+    def cancel(self, ids=(), name="", pause=None):
         self.cancelled += [*ids, *([name] if name else [])]
         for number in ids:
             self.set(number, "CANCELLED")
@@ -532,6 +535,102 @@ def test_watchdog__goes_on_while_the_batch_system_is_away(lab, make):
     wait_until(lambda: dog.note == "1 job works")
     dog.close()
     assert lab.cancelled == ["neq-test"]
+
+
+def test_watchdog__starts_with_one_job_and_looks_between_the_others(lab, make, monkeypatch):
+    monkeypatch.setattr(watchdog, "WAKE_SECONDS", 0.01)
+    dog = make(50, watch_interval=60)
+    dog.start()
+    assert len(lab.scripts) <= 1 + watchdog.MOST_SUBMITS
+    wait_until(lambda: len(lab.scripts) == 50)
+    assert lab.n_look == 4
+    dog.close()
+
+
+def test_watchdog__first_look_submits_one_job(lab, make, monkeypatch):
+    dog = make(50)
+    monkeypatch.setattr(dog, "_thread", threading.Thread())
+    dog.start()
+    assert len(lab.scripts) == 1
+
+
+def test_watchdog__refused_jobs_are_not_asked_for_again_at_once(lab, make, monkeypatch):
+    """As where the site lets nobody have so many."""
+    monkeypatch.setattr(watchdog, "WAKE_SECONDS", 0.01)
+    dog = make(50, watch_interval=60)
+    dog.start()
+    lab.refuse = "sbatch refused the job: QOSMaxSubmitJobPerUserLimit."
+    wait_until(lambda: "QOSMaxSubmitJobPerUserLimit" in dog.note or len(lab.scripts) > 1)
+    n_look = lab.n_look
+    time.sleep(0.2)
+    assert lab.n_look <= n_look + 2
+    assert not dog.problem
+    dog.close()
+
+
+def test_watchdog__closes_while_the_batch_system_is_busy(lab, make):
+    dog = make(2)
+    busy, answer = threading.Event(), lab.submit
+
+    def submit(script, extra, pause):
+        if not lab.scripts:
+            return answer(script, extra, pause)
+        busy.set()
+        pause(60.0)
+        raise AwayError("sbatch cannot submit now.")
+
+    lab.submit = submit
+    dog.start()
+    assert busy.wait(10)
+    begin = time.monotonic()
+    dog.close()
+    assert time.monotonic() - begin < 5
+
+
+def test_watchdog__batch_system_that_is_away_is_told_and_not_waited_for_without_end(lab, make, monkeypatch):
+    lab.refuse = AwayError("sbatch cannot submit now: Unable to contact slurm controller.")
+    dog = make(1)
+    dog.look()
+    dog.look()
+    assert dog.note == "no job; sbatch cannot submit now: Unable to contact slurm controller"
+    assert not dog.problem
+    monkeypatch.setattr(patience, "AWAY_SECONDS", 0.0)
+    dog.look()
+    assert dog.problem == "sbatch cannot submit now: Unable to contact slurm controller."
+    lab.refuse = ""
+    dog.look()
+    dog.look()
+    assert (dog.problem, dog.note) == ("", "1 job waits in the queue (Priority)")
+
+
+def test_watchdog__a_look_that_always_fails_is_a_problem_in_the_end(lab, make, monkeypatch):
+    monkeypatch.setattr(watchdog, "WAKE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "BROKEN_SECONDS", 0.2)
+    dog = make(1, watch_interval=0.01)
+    dog.start()
+    lab.jobs = None
+    wait_until(lambda: dog.note == "not known ('NoneType' object is not callable)")
+    assert not dog.problem
+    wait_until(lambda: dog.problem)
+    assert dog.problem == "The jobs cannot be watched (TypeError: 'NoneType' object is not callable)."
+    dog.close()
+
+
+def test_watchdog__jobs_that_cannot_be_cancelled_are_told(lab, make, tmp_path):
+    dog = make(1)
+    dog.look()
+    told = []
+
+    def cancel(ids=(), name="", pause=None):
+        raise AwayError("scancel cannot cancel now: Socket timed out.")
+
+    lab.cancel = cancel
+    batch._close(dog, told.append)
+    assert told == [
+        "Jobs may be left in the queue, `scancel --name=neq-test` cancels them: "
+        "scancel cannot cancel now: Socket timed out."
+    ]
+    assert "cannot cancel now" in (tmp_path / "events.log").read_text()
 
 
 def wait_until(condition, seconds=10.0):
