@@ -22,7 +22,7 @@ _held: list[int] = []
 
 
 def dask_setup(worker: Any) -> None:
-    """Prepare a worker process; called by Dask when it starts.
+    """Prepare a worker process; called by Dask when it starts, and with None by what computes without Dask.
 
     A terminal sends Ctrl-C to all processes of a command; only the driver answers it, and ends the workers.
     numba's cache mixes up kernels when two processes write one index at once. So each worker takes the first folder
@@ -34,7 +34,7 @@ def dask_setup(worker: Any) -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = str(folder)
-    if leaving.leave_at() < math.inf:
+    if worker is not None and leaving.leave_at() < math.inf:
         worker.loop.add_callback(leaving.leave, worker)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from neq.errors import StoreError
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
 from workflows.blocks.order import costliest_first, earliest_repetition_first
@@ -134,12 +135,24 @@ def judge(opened: Store, earlier: HandOut, blame: Blame, cause: Callable[[int], 
     return found
 
 
-def give_up(opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, run_id: str) -> None:
-    """Mark the pending cells (bool, grid) failed in which too many tasks died."""
+def give_up(opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, run_id: str) -> list[str]:
+    """Mark the pending cells (bool, grid) failed in which too many tasks died; return what went wrong with blocks.
+
+    Raises
+    ------
+    neq.errors.StoreError
+        The disk cannot be written.
+    """
+    found = []
     for block in opened.blocks.holding(pending):
         if condemned := blame.condemned(block):
             given = _grant(opened, block, (), lease)
-            task.run_block(str(opened.path.parent), block, given.token, condemned, (), run_id)
+            result = task.run_block(str(opened.path.parent), block, given.token, condemned, (), run_id)
+            if result["state"] == "disk":
+                raise StoreError(result["message"])
+            if result["state"] != "done":
+                found.append(result["message"] or f"block {block} was taken away")
+    return found
 
 
 def tidy(opened: Store, earlier: HandOut, pending: np.ndarray, lease: Lease) -> None:

@@ -10,21 +10,22 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from cluster import ends, preload, slurm
+from cluster import ends, leaving, preload, script, slurm
+from cluster.profile import Profile
 from neq.errors import ConfigError, SweepError
 from workflows import config as run_config
 from workflows import layout, provenance, store, studies
-from workflows.blocks import handout, owners, reset, stopping, task
+from workflows.blocks import handout, owners, reset, stopping
 from workflows.blocks.blame import Blame
 from workflows.cluster_profile import told
-from workflows.commands import jobs, pipeline, summary_text
+from workflows.commands import array_ingest, jobs, pipeline, summary_text
 from workflows.commands.jobs import Submission
 from workflows.commands.submit import to_submit
 from workflows.guard import EXIT_FAILED
@@ -34,7 +35,7 @@ from workflows.remote import catch_up
 from workflows.run_folder import write_config
 from workflows.staging import write_whole
 from workflows.store import STORE_NAME, Store
-from workflows.studies.base import Prepared, Study
+from workflows.studies.base import Study
 
 PREPARE, TASKS, FINISH = "prepare", "tasks", "finish"
 UNKNOWN = "it was killed from outside or ran out of memory"
@@ -79,7 +80,8 @@ def submit_round(
     asked = submission.checked_profile()
     elements = f"--array=0-{n_task - 1}%{asked.most_jobs}"
     one = asked.model_copy(update={"cores": 1, "processes": 1})
-    array = jobs.submit(folder, one, TASKS, [TASKS, str(number)], [elements, "--kill-on-invalid-dep=yes", *directives])
+    directives = [elements, "--kill-on-invalid-dep=yes", *directives]
+    array = jobs.submit(folder, one, TASKS, [TASKS, str(number)], directives, _leave(one))
     try:
         after = [f"--dependency=afterany:{array}"]
         last = jobs.submit(folder, jobs.driver_profile(asked), FINISH, [FINISH, str(number)], after)
@@ -100,25 +102,17 @@ def _prepare(folder: Path, console: Console) -> int:
 
     config, study = _study(jobs.read(folder))
     with jobs.patient_lease(folder) as lease:
-        prepared = ingest(folder, study, console)
+        if prepared := array_ingest.ingest(folder, study):
+            pipeline.accept(prepared, study, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
         store.drop_consolidated(opened.path)
         write_config(folder, config)
         run_id, blame = provenance.new_id(), Blame(opened, config.sweep.deaths)
         reset.settle_ingest(opened, engine.wanted_cells(opened, study), lease, run_id)
-        _, pending = _settle(opened, study, config, lease, blame, run_id)
+        _, pending = _settle(opened, study, config, lease, blame, run_id, console)
         _hand_out(opened, pending, lease, blame, 1, run_id)
     say(console, f"{int(pending.sum())} cells to compute")
     return 0
-
-
-def ingest(folder: Path, study: Study, console: Console) -> list[Prepared]:
-    """Prepare the sources of a study in this process, one after another."""
-    science = run_config.science(study.config)
-    prepared = [Prepared(**task.run_ingest(str(folder), science, asdict(source))) for source in study.sources()]
-    if prepared:
-        pipeline.accept(prepared, study, folder, console)
-    return prepared
 
 
 def compute(folder: Path, number: int, console: Console) -> int:
@@ -131,18 +125,25 @@ def compute(folder: Path, number: int, console: Console) -> int:
     handed = handout.read(_round(folder, number) / "blocks.json")
     config, study = _study(jobs.read(folder))
     counts: Counter[str] = Counter()
+    last = leaving.leave_at()
     for given in _needed(folder, handed, study, config.sweep.stop):
+        if leaving.time_is_up():
+            break
         if not handout.take(folder, given, job):
             continue
         result = handout.work(folder, given, handed.run_id, config.sweep.flush)
+        # a cell that is begun before the end is near shall be done in time
+        os.environ[leaving.VARIABLE] = str(min(leaving.leave_at(), last - result["longest"]))
         counts.update({name: result[name] for name in layout.STATUS_NAMES if name in result})
         record["counts"] = dict(counts)
-        if result["state"] != "done":
+        if result["state"] not in ("done", "left"):
             record["problems"].append(result["message"] or f"block {given.block} was taken away")
             say(console, record["problems"][-1])
         write_whole(path, json.dumps(record).encode())
         if result["state"] in ("disk", "fenced"):
             return EXIT_FAILED
+    if leaving.time_is_up():
+        say(console, "the walltime is nearly over: what is left is for the next round")
     say(console, f"computed: {json.dumps(record['counts'])}")
     return 0
 
@@ -166,7 +167,7 @@ def _finish(folder: Path, number: int, console: Console) -> int:
         earlier, blame = handout.read(blocks), Blame(opened, config.sweep.deaths)
         n_death = handout.judge(opened, earlier, blame, cause)
         owners.revoke_all(folder, lease.epoch)
-        status, pending = _settle(opened, study, config, lease, blame, earlier.run_id)
+        status, pending = _settle(opened, study, config, lease, blame, earlier.run_id, console)
         handout.tidy(opened, earlier, pending, lease)
         n_computed = _note_round(opened, number, earlier.run_id)
         if pending.any():
@@ -178,6 +179,12 @@ def _finish(folder: Path, number: int, console: Console) -> int:
     summary_text.tell(outcome, study, console)
     jobs.forget(folder)
     return outcome.exit_code
+
+
+def _leave(asked: Profile) -> str:
+    """Return the line by which a task begins no cell when its walltime is nearly over."""
+    margin = max(asked.walltime_seconds - asked.lifetime_seconds(), script.LEAST_MARGIN)
+    return leaving.export(asked.lifetime_seconds(margin), stagger=0.0)
 
 
 def cause(job: int) -> tuple[str, bool]:
@@ -203,7 +210,13 @@ def _needed(
 
 
 def _settle(
-    opened: Store, study: Study, config: run_config.RunConfig, lease: Lease, blame: Blame, run_id: str
+    opened: Store,
+    study: Study,
+    config: run_config.RunConfig,
+    lease: Lease,
+    blame: Blame,
+    run_id: str,
+    console: Console,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mark what needs no task, while none lives; return the status of the config's cells, and which are left.
 
@@ -213,7 +226,8 @@ def _settle(
 
     wanted = engine.wanted_cells(opened, study)
     status = stopping.settle(opened, study, config.sweep.stop, lease)
-    handout.give_up(opened, wanted & (status == layout.PENDING), lease, blame, run_id)
+    for problem in handout.give_up(opened, wanted & (status == layout.PENDING), lease, blame, run_id):
+        say(console, problem)
     status = stopping.settle(opened, study, config.sweep.stop, lease)
     return status[wanted], wanted & (status == layout.PENDING)
 

@@ -176,7 +176,9 @@ def require(asked: Profile) -> None:
             limits.require(profile)
 
 
-def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()) -> int:
+def submit(
+    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = (), first: str = ""
+) -> int:
     """Write the script of a job into the run folder, submit it and return the job's id.
 
     Parameters
@@ -189,8 +191,10 @@ def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], dir
         Words after ``neq job-step``.
     directives
         More options of sbatch, one each.
+    first
+        A line of the shell before all others.
     """
-    text = script_text(run_folder, asked, name, step, directives)
+    text = script_text(run_folder, asked, name, step, directives, first)
     with problems(run_folder):
         (run_folder / FOLDER).mkdir(parents=True, exist_ok=True)
         write_whole(run_folder / FOLDER / f"{name}.sh", text.encode())
@@ -199,7 +203,7 @@ def submit(run_folder: Path, asked: Profile, name: str, step: Sequence[str], dir
 
 
 def script_text(
-    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = ()
+    run_folder: Path, asked: Profile, name: str, step: Sequence[str], directives: Sequence[str] = (), first: str = ""
 ) -> str:
     """Return the script of a job: what the profile asks for, then one step of the run in place of the shell."""
     # those of a worker, without its name and its logs
@@ -216,6 +220,7 @@ def script_text(
             "#!/usr/bin/env bash",
             *begin,
             *(f"#SBATCH {line}" for line in (*extra, *directives)),
+            *([first] if first else []),
             *rest,
             # in place of the shell, so that signals to the job reach it
             f"exec {python} -m workflows.cli job-step {words}",

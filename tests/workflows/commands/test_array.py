@@ -1,5 +1,6 @@
 import errno
 import json
+import time
 from io import StringIO
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from fake_slurm import FakeSlurm, options
 from rich.console import Console
 
-from cluster import preload
+from cluster import leaving, preload
 from neq.errors import ConfigError, LeaseHeldError, SweepError
-from workflows import lease, provenance
+from workflows import layout, lease, provenance
 from workflows.blocks import handout, owners
 from workflows.blocks.flush import Fence
 from workflows.commands import array, jobs
@@ -245,6 +246,67 @@ def test_array__a_full_disk_ends_a_task_and_blames_no_cell(site, monkeypatch):
     assert site.job("tasks", 2) == 0
     assert site.job("finish", 2) == 0
     assert (site.store.status() == 1).all()
+
+
+def test_array__a_source_that_kills_its_process_fails_alone(site):
+    site.configure(with_sources=True, sessions=["a", "b"], repetitions=1, sweep={"deaths": 1}).submit()
+    for name, content in (("a", "die"), ("b", "one")):
+        (site.run / f"{name}.txt").write_text(content)
+    assert site.job("prepare") == 0
+    assert "ingest failed, session a: its process died while it read this source" in site.said()
+    assert site.job("tasks", 1) == 0
+    assert site.job("finish", 1) == 1
+    assert set(site.store.read("error").ravel()[:6]) == {
+        "WorkerLost: its process died while it read this source: it was killed from outside or ran out of memory"
+    }
+    assert set(site.store.status()[1].ravel()) == {1}
+
+
+def test_array__no_cell_is_begun_when_the_walltime_is_nearly_over(site, monkeypatch):
+    site.configure(repetitions=4, sessions=["a"], conditions=["rest"], sizes=[2], seconds=0.3).submit()
+    site.job("prepare")
+    assert "export NEQ_LEAVE_AT=$(( $(date +%s) + 3300 - RANDOM % 1 ))" in site.batch.scripts[1].splitlines()
+    assert not any("NEQ_LEAVE_AT" in site.batch.scripts[i] for i in (0, 2))
+    monkeypatch.setenv("NEQ_LEAVE_AT", str(time.time() - leaving.GRACE_SECONDS + 0.4))
+    assert site.job("tasks", 1) == 0
+    n_done = int((site.store.status() == 1).sum())
+    assert 0 < n_done < 4
+    # the next task of the round begins nothing
+    assert site.job("tasks", 1, index=1) == 0
+    assert site.said().count("the walltime is nearly over") == 2
+    assert int((site.store.status() == 1).sum()) == n_done
+    assert site.job("finish", 1) == 0
+    assert owners.all_deaths(site.run) == {}
+    monkeypatch.delenv("NEQ_LEAVE_AT")
+    assert site.job("tasks", 2) == 0
+    assert site.job("finish", 2) == 0
+    assert provenance.read(site.run)[site.store.read("run").ravel()[0]]["problems"] == []
+
+
+def test_array__a_damaged_block_in_which_tasks_died_is_told(site):
+    site.configure(repetitions=2, sessions=["a"], sweep={"deaths": 2}).submit()
+    site.job("prepare")
+    for number in (1, 2, 3):
+        if number != 2:  # the neighbours, in between
+            site.die(number, cell=1)
+        site.job("tasks", number)
+        if number != 3:
+            site.job("finish", number)
+    (given,) = handout.read(site.run / "jobs" / "round-3" / "blocks.json").given
+    index = tuple(int(part) for part in given.block.split("."))
+    path = layout.chunk_path(site.store.path, "value", index)
+    assert path.exists()
+    path.write_bytes(b"rubbish")
+    assert site.job("finish", 3) == 0
+    assert f"variable value, block {given.block}" in site.said()
+
+
+def test_preload__what_computes_without_dask_has_no_loop(monkeypatch, tmp_path):
+    monkeypatch.setenv("NEQ_LEAVE_AT", "1")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.setattr(preload, "cache_root", lambda: tmp_path)
+    monkeypatch.setattr(preload.signal, "signal", lambda *_: None)
+    preload.dask_setup(None)
 
 
 def test_finish__only_the_last_job_of_the_round(site, monkeypatch):
