@@ -66,6 +66,7 @@ def page(
         "## How jobs ended",
         rows("cause", dict(job_ends(events).most_common())),
         "## How drivers ended",
+        "Those that found the run in use came in the minute in which a stopped driver still counts as alive.",
         rows("last words", dict(drivers.ends.most_common())),
         "## Cells by how often they were started",
         "A worker that is lost costs the cell it was in and those that it had finished in the last 2 s and not yet "
