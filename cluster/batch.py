@@ -15,7 +15,7 @@ import dask
 import distributed
 
 from . import autopsy, limits, slurm
-from .ends import End, Kind
+from .ends import UNKNOWN, End, Kind
 from .errors import ClusterError
 from .ledger import Run, run_of
 from .local import silence
@@ -91,7 +91,7 @@ class BatchClient(distributed.Client):
             return End(Kind.MEMORY, f"OUT_OF_MEMORY: it took more than its memory (worker {worker})")
         run = run_of(worker)
         if self.watchdog is None or run is None:
-            return End(Kind.CRASH, "it was killed from outside or ran out of memory")
+            return End(Kind.CRASH, UNKNOWN)
         end = self.watchdog.end_of(worker, died + NANNY_SECONDS)
         if end is None and waited > NANNY_SECONDS and self.watchdog.runs(worker, died + NANNY_SECONDS):
             said = autopsy.ask_nanny(self, worker, self._kills.get(run, 0))

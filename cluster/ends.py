@@ -21,10 +21,25 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class End:
-    """How a job or worker ended, and the same in words."""
+    """How a job or worker ended, and the same in words.
+
+    Examples
+    --------
+    >>> End(Kind.MEMORY, "OUT_OF_MEMORY").guilty, End(Kind.OUTSIDE, "PREEMPTED").guilty
+    (True, False)
+    """
 
     kind: Kind
     text: str
+
+    @property
+    def guilty(self) -> bool:
+        """Whether what was computed may have brought it about."""
+        return self.kind in (Kind.MEMORY, Kind.CRASH)
+
+
+UNKNOWN = "it was killed from outside or ran out of memory"
+"""What is said of the end of a process of which nothing else is known."""
 
 
 OUTSIDE = {

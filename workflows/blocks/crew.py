@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from cluster.ends import UNKNOWN
 from neq.errors import SweepError
 
 if TYPE_CHECKING:
     import distributed
 
-UNKNOWN = "it was killed from outside or ran out of memory"
+NO_WORKER_SECONDS = 600.0
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Crew(Generic[T]):
         self.n_thread = 0
         self._watchdog: Any = getattr(client, "watchdog", None)
         self._open: list[_Open[T]] = []
+        self._seen_worker = time.monotonic()
 
     def look(self) -> None:
         """Count the workers.
@@ -71,6 +73,14 @@ class Crew(Generic[T]):
             raise SweepError(f"The Dask scheduler does not answer ({error}): give the same command again.") from error
         if not self.n_thread and self._watchdog is not None and self._watchdog.problem:
             raise SweepError(f"{self._watchdog.problem} Then give the same command again.")
+        now = time.monotonic()
+        if self.n_thread or self.coming:
+            self._seen_worker = now
+        if now - self._seen_worker > NO_WORKER_SECONDS:
+            raise SweepError(
+                f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
+                "(its queue, its logs), then give the same command again."
+            )
 
     @property
     def coming(self) -> bool:
@@ -123,4 +133,4 @@ class Crew(Generic[T]):
         end = self.client.end_of(one.worker, one.address, one.died)
         if end is None:
             return None
-        return Loss(one.what, end.text, guilty=end.kind in ("memory", "crash"))
+        return Loss(one.what, end.text, guilty=end.guilty)

@@ -38,7 +38,6 @@ from workflows.store import STORE_NAME, Store
 from workflows.studies.base import Study
 
 PREPARE, TASKS, FINISH = "prepare", "tasks", "finish"
-UNKNOWN = "it was killed from outside or ran out of memory"
 
 
 def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | None, console: Console) -> None:
@@ -192,9 +191,9 @@ def cause(job: int) -> tuple[str, bool]:
     with told(SweepError):
         found = slurm.jobs([job]).get(job) or slurm.ended([job]).get(job)
     if found is None or not found.ended:
-        return UNKNOWN, False
+        return ends.UNKNOWN, False
     end = ends.of_job(found)
-    return end.text, end.kind in (ends.Kind.MEMORY, ends.Kind.CRASH)
+    return end.text, end.guilty
 
 
 def _needed(

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cluster.ends import UNKNOWN
 from workflows import config as run_config
 from workflows.blocks import task
 from workflows.studies.base import Prepared, Source, Study
@@ -28,7 +29,7 @@ def ingest(run_folder: Path, study: Study) -> list[Prepared]:
                 except BrokenProcessPool:
                     pool = _pool()
             else:
-                error = "its process died while it read this source: it was killed from outside or ran out of memory"
+                error = f"its process died while it read this source: {UNKNOWN}"
                 prepared.append(Prepared(source.labels, error_type=task.WORKER_LOST, error=error))
     finally:
         pool.shutdown(cancel_futures=True)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from cluster.batch import BatchClient
-from cluster.ends import End, Kind
+from cluster.ends import UNKNOWN, End, Kind
 from neq.errors import SweepError
 from workflows import engine, lease
 from workflows.blocks import owners
 from workflows.blocks.blame import MOST_LOSSES, Blame
-from workflows.blocks.crew import UNKNOWN, Crew
+from workflows.blocks.crew import Crew
 
 
 class Watchdog:

@@ -330,4 +330,4 @@ def test_cause__of_a_death(site):
     assert array.cause(2) == ("FAILED (job 2)", True)
     assert [array.cause(job)[1] for job in (3, 4, 5)] == [False] * 3
     # what SLURM has forgotten may have been anything
-    assert array.cause(6) == (array.UNKNOWN, False)
+    assert array.cause(6) == ("it was killed from outside or ran out of memory", False)
