@@ -85,6 +85,11 @@ def problems(profile: Profile, partition: Partition | None) -> list[str]:
             f"walltime {profile.walltime} is over the limit of partition {partition.name}, "
             f"{clock(partition.most_seconds)}: ask for less, or take another partition"
         )
+    if partition.node_cores is not None and _says(profile, "--cpus-per-task=") and profile.cores > partition.node_cores:
+        found.append(
+            f"a job's {profile.cores} cores are more than the {partition.node_cores} of the largest node of partition "
+            f"{partition.name}: ask for fewer, or take another partition"
+        )
     most, whose = most_memory(profile, partition)
     if profile.job_memory_bytes > most:
         found.append(
@@ -106,14 +111,18 @@ def most_memory(profile: Profile, partition: Partition | None) -> tuple[float, s
     >>> most_memory(profile, short)
     (67108864000, 'the nodes of partition short')
     """
-    told = not any("--mem=".startswith(skip) for skip in profile.skip_directives)
-    if partition is None or not told:
+    if partition is None or not _says(profile, "--mem="):
         return math.inf, ""
     sizes = (
         (partition.most_memory_mib, f"partition {partition.name}"),
         (partition.node_memory_mib, f"the nodes of partition {partition.name}"),
     )
     return min(((mib * 2**20, whose) for mib, whose in sizes if mib is not None), default=(math.inf, ""))
+
+
+def _says(profile: Profile, directive: str) -> bool:
+    """Whether a profile's jobs have a directive, which the site may refuse."""
+    return not any(directive.startswith(skip) for skip in profile.skip_directives)
 
 
 def clock(seconds: float) -> str:

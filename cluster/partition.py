@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from . import slurm
@@ -19,6 +19,8 @@ class Partition:
         Memory of a job on one node, as the partition allows it.
     node_memory_mib
         Memory of its largest node.
+    node_cores
+        Cores of its largest node.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Partition:
     most_memory_mib: int | None
     n_node: int
     node_memory_mib: int | None = None
+    node_cores: int | None = None
 
 
 def find(name: str | None) -> Partition | None:
@@ -48,8 +51,9 @@ def find(name: str | None) -> Partition | None:
     if not lines:
         return None
     found = parse(lines[0])
-    nodes = slurm.run(["sinfo", "--noheader", "--Node", f"--partition={found.name}", "--format=%m"])
-    return replace(found, node_memory_mib=largest(nodes.stdout))
+    nodes = slurm.run(["sinfo", "--noheader", "--Node", f"--partition={found.name}", "--format=%m %c"])
+    words = nodes.stdout.split()
+    return replace(found, node_memory_mib=largest(words[::2]), node_cores=largest(words[1::2], least=1))
 
 
 def parse(line: str) -> Partition:
@@ -71,17 +75,18 @@ def parse(line: str) -> Partition:
     )
 
 
-def largest(memories: str) -> int | None:
-    """Return the largest memory (MiB) in what sinfo prints of nodes; None where SLURM was not told what they have.
+def largest(sizes: Sequence[str], least: int = 2) -> int | None:
+    """Return the largest size in what sinfo prints of nodes; None where none is at least ``least``.
+
+    A memory (MiB) of 1 stands for a node of which SLURM was not told what it has.
 
     Examples
     --------
-    >>> largest("4000\\n512000\\n4000\\n"), largest("1\\n1\\n")
-    (512000, None)
+    >>> largest(["4000", "512000"]), largest(["1", "1"]), largest(["1", "1"], least=1)
+    (512000, None, 1)
     """
-    found = max((int(word) for word in memories.split() if word.isdecimal()), default=0)
-    # 1 stands for a node whose memory nobody has written down
-    return found if found > 1 else None
+    found = max((int(word.rstrip("+")) for word in sizes if word.rstrip("+").isdecimal()), default=0)
+    return found if found >= least else None
 
 
 def _limit(word: str, read: Callable[[str], int]) -> int | None:

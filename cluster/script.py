@@ -115,6 +115,9 @@ def make_cluster(profile: Profile, log_folder: Path | str) -> Any:
         The interface of the profile does not exist, or its host is not this machine.
     """
     host = scheduler_host(profile.scheduler_host, profile.interface)
+    if not can_listen(host) and "SLURM_JOB_ID" in os.environ:
+        # a driver in a job of its own: what the profile calls this machine is the one that submitted it
+        host = scheduler_host(None, profile.interface)
     if not can_listen(host):
         raise ClusterError(
             f"No scheduler can listen on {host}, which is no address of this machine: set the profile's interface or "

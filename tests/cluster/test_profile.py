@@ -168,6 +168,18 @@ def test_limits__what_no_node_has():
     assert limits.problems(silent, nodes) == []
 
 
+def test_limits__more_cores_than_any_node_has():
+    nodes = Partition("normal", "UP", most_seconds=None, most_memory_mib=None, n_node=4, node_cores=4)
+    wide = Profile(scheduler="slurm", cores=5, memory="1GiB")
+    assert limits.problems(wide, nodes) == [
+        "a job's 5 cores are more than the 4 of the largest node of partition normal: "
+        "ask for fewer, or take another partition"
+    ]
+    assert limits.problems(wide.model_copy(update={"cores": 4}), nodes) == []
+    silent = Profile(scheduler="slurm", cores=5, memory="1GiB", skip_directives=("--cpus-per-task",))
+    assert limits.problems(silent, nodes) == []
+
+
 def test_limits__none_where_the_partition_has_none():
     endless = Partition("long", "UP", most_seconds=None, most_memory_mib=None, n_node=1)
     huge = Profile(scheduler="slurm", cores=1, memory="9TiB", walltime="300-00:00:00")

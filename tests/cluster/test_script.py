@@ -181,7 +181,18 @@ def test_make_cluster__interface_that_is_not_here():
         script.make_cluster(profile, "/logs")
 
 
-def test_make_cluster__host_that_is_not_this_machine():
+def test_make_cluster__driver_in_a_job_listens_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    profile = Profile(scheduler="slurm", cores=1, memory="1GiB", scheduler_host="203.0.113.7", interface="lo")
+    cluster = script.make_cluster(profile, tmp_path)
+    try:
+        assert cluster.scheduler_address.startswith("tcp://127.0.0.1:")
+    finally:
+        cluster.close()
+
+
+def test_make_cluster__host_that_is_not_this_machine(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     profile = Profile(scheduler="slurm", cores=1, memory="1GiB", scheduler_host="203.0.113.7")
     with pytest.raises(
         ClusterError, match=r"No scheduler can listen on 203\.0\.113\.7, .*: set the profile's interface"
