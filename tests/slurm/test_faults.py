@@ -165,6 +165,19 @@ def test_case_8__jobs_that_fail_at_their_start(sweep):
 
 
 @pytest.mark.long
+def test_case_8__prologue_that_hangs(sweep):
+    code, _, err = sweep.configure({"prologue": ["sleep 600"], "start_patience": 5, "workers": 2}).finish()
+    assert code == 1
+    assert re.search(
+        r"\d+ jobs in a row ended before their worker reached this machine; "
+        r"the last: CANCELLED: no worker after 5 s \(job \d+ on n\d\)",
+        err,
+    )
+    assert n_submitted(sweep) < 10
+    assert not sweep.jobs()
+
+
+@pytest.mark.long
 def test_case_3__cell_that_needs_more_memory(sweep, local_store):
     code, _, err = sweep.configure(study="fault_study:Fault", hog="b/rest/2/1", hog_mib=350).finish()
     assert (code, err) == (0, "")
