@@ -16,9 +16,10 @@ import distributed
 
 from neq.errors import SweepError
 from workflows import config as run_config
-from workflows.blocks import dispatch, task
+from workflows.blocks import task
 from workflows.blocks.blame import MOST_LOSSES
 from workflows.blocks.crew import Crew, Loss
+from workflows.blocks.dispatch import WATCH_SECONDS
 from workflows.lease import Lease
 from workflows.studies.base import Prepared, Source, Study
 
@@ -68,7 +69,7 @@ class _Sources:
         self._events: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._crew: Crew[int] = Crew(client)
         self._nonce = uuid.uuid4().hex[:6]
-        self._watched, self._seen_worker = 0.0, time.monotonic()
+        self._watched = 0.0
 
     def run(self) -> list[Prepared]:
         self._progress(0, len(self._sources))
@@ -87,14 +88,11 @@ class _Sources:
     def _watch(self) -> None:
         """Look now and then at the lease and the workers."""
         now = time.monotonic()
-        if now - self._watched < dispatch.WATCH_SECONDS:
+        if now - self._watched < WATCH_SECONDS:
             return
         self._watched = now
         self._lease.check()
         self._crew.look()
-        if self._crew.n_thread or self._crew.coming:
-            self._seen_worker = now
-        dispatch.require_worker(now - self._seen_worker)
 
     def _give(self) -> None:
         while self._waiting and len(self._in_flight) < max(1, self._crew.n_thread):

@@ -7,7 +7,7 @@ import pytest
 from cluster import local
 from neq.errors import ChunkError, LeaseLostError, StoreError, SweepError
 from workflows import engine, layout, lease, sources, store
-from workflows.blocks import dispatch
+from workflows.blocks import crew, dispatch
 from workflows.grid import Grid
 from workflows.store import Store
 
@@ -140,7 +140,7 @@ def test_sweep__without_a_store(tmp_path, toy, client):
 
 
 def test_sweep__no_workers(tmp_path, toy, client, monkeypatch):
-    monkeypatch.setattr(dispatch, "NO_WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "NO_WORKER_SECONDS", 0.0)
     monkeypatch.setattr(dispatch, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(type(client), "nthreads", lambda self: {})
     with pytest.raises(SweepError, match="There has been no worker"):

@@ -35,7 +35,6 @@ MOST_NAMED = 20
 """Blocks in flight that whoever watches can read of."""
 FRUITLESS_OFFERS = 30
 """So many offers in a row that end without a block done mean that something else than a cell is wrong."""
-NO_WORKER_SECONDS = 600.0
 WATCH_SECONDS = 2.0
 
 
@@ -97,7 +96,7 @@ class Dispatch:
         self._crew: Crew[Offer] = Crew(client)
         self._dashboard = dashboard.of(client)
         self._longest = 0.0
-        self._watched, self._seen_worker = 0.0, time.monotonic()
+        self._watched = 0.0
 
     def count(self, status: np.ndarray) -> None:
         """Take the truth about progress from the store (status of the wanted cells)."""
@@ -236,9 +235,6 @@ class Dispatch:
         self._watched = now
         self.lease.check()
         self._crew.look()
-        if self._crew.n_thread or self._crew.coming:
-            self._seen_worker = now
-        require_worker(now - self._seen_worker)
         self._tell()
 
     def _tell(self) -> None:
@@ -270,15 +266,6 @@ class Dispatch:
     def _text(self, block: str) -> str:
         """Return the labels of a block on the axes that people look for."""
         return words(self.store.grid, self.store.blocks.region(block))
-
-
-def require_worker(seconds: float) -> None:
-    """Raise :class:`neq.errors.SweepError` where there has been no worker for so long that none will come."""
-    if seconds > NO_WORKER_SECONDS:
-        raise SweepError(
-            f"There has been no worker for {NO_WORKER_SECONDS / 60:.0f} minutes: see why the cluster starts none "
-            "(its queue, its logs), then give the same command again."
-        )
 
 
 def _outside(future: distributed.Future, error: BaseException | None) -> str:

@@ -74,7 +74,7 @@ class Stopping(Everything):
         self._lease = lease
         self._variable = stop.variable(study)
         self._wanted = opened.grid.mask({axis.name: axis.labels for axis in study.axes()})
-        self._repetitions = stop.Repetitions.of(opened.grid, _labels(study))
+        self._repetitions = stop.Repetitions.of(opened.grid, repetitions(study))
         self._chains: dict[Index, list[str]] = {}
         self._open: set[Index] = set()
         self._held: dict[Index, int] = {}
@@ -161,7 +161,7 @@ class Stopping(Everything):
         self._open.discard(chain)
         region = self._region(chain)
         status = self._status[region]
-        after = _judged(status, self._values[region], self._repetitions, self.rule)
+        after = judged_status(status, self._values[region], self._repetitions, self.rule)
         marked = self._status.copy()
         marked[region] = np.where(self._wanted[region], after, status)
         self.n_dropped += int((marked[region] != status)[status == layout.PENDING].sum())
@@ -188,7 +188,7 @@ def outlook(opened: Store, study: Study, rule: StopConfig | None) -> np.ndarray:
     masked = wanted & (status == layout.NOT_NEEDED)
     if rule is None:
         return np.where(masked, _computed_as(opened, masked), status)
-    places = stop.Repetitions.of(opened.grid, _labels(study))
+    places = stop.Repetitions.of(opened.grid, repetitions(study))
     values = opened.read(stop.variable(study))
     # where what is needed already meets the rule, nobody has to know what lies beyond
     met = stop.prefix(places.last(status), places.last(values), rule).met
@@ -196,59 +196,7 @@ def outlook(opened: Store, study: Study, rule: StopConfig | None) -> np.ndarray:
     places.put(doubtful, np.broadcast_to(~met[..., None], (*met.shape, len(places.places))))
     doubtful &= masked
     status = np.where(doubtful, _computed_as(opened, doubtful), status)
-    return np.where(wanted, _judged(status, values, places, rule), status)
-
-
-class Needs:
-    """What the rule still needs, as a reader of the store sees it who changes nothing.
-
-    A chain, the blocks that differ in their repetitions alone, is read when somebody asks for one of its blocks, and no
-    more once its end is known there: what is not needed then never will be.
-
-    Parameters
-    ----------
-    opened
-        The store.
-    study
-        Its study, by the config of this run; cells that it does not name are not needed.
-    rule
-        The rule.
-    """
-
-    def __init__(self, opened: Store, study: Study, rule: StopConfig) -> None:
-        self.store, self.rule = opened, rule
-        self._variable = stop.variable(study)
-        self._wanted = opened.grid.mask({axis.name: axis.labels for axis in study.axes()})
-        self._places = stop.Repetitions.of(opened.grid, _labels(study))
-        self._judged: dict[Index, np.ndarray] = {}
-
-    def any(self, block: str, cells: Sequence[int] | None = None) -> bool:
-        """Whether the rule may need one of these pending cells of a block; None: of all."""
-        axis = self._places.axis
-        own = self.store.blocks.region(block)
-        wanted = self._wanted[own] & self._among(block, cells)
-        chain = tuple(0 if i == axis else part.start for i, part in enumerate(own))
-        along = tuple(part if i == axis else slice(None) for i, part in enumerate(own))
-
-        def needed() -> bool:
-            return bool((self._judged[chain][along][wanted] == layout.PENDING).any())
-
-        if chain in self._judged and not needed():
-            return False
-        self._judged[chain] = self._read(tuple(slice(None) if i == axis else part for i, part in enumerate(own)))
-        return needed()
-
-    def _among(self, block: str, cells: Sequence[int] | None) -> np.ndarray:
-        """Return which cells of a block are among these (bool, block)."""
-        among = np.full([part.stop - part.start for part in self.store.blocks.region(block)], cells is None)
-        for number in cells or ():
-            among[self.store.blocks.local(number)] = True
-        return among
-
-    def _read(self, chain: Region) -> np.ndarray:
-        # before the values: a cell that is ok now has its value already
-        status = self.store.read(layout.STATUS, chain)
-        return _judged(status, self.store.read(self._variable, chain), self._places, self.rule)
+    return np.where(wanted, judged_status(status, values, places, rule), status)
 
 
 def settle(opened: Store, study: Study, rule: StopConfig | None, lease: Lease) -> np.ndarray:
@@ -283,7 +231,7 @@ def mark(opened: Store, before: np.ndarray, after: np.ndarray, lease: Lease) -> 
             forget(opened.path.parent, block, lease.epoch)
 
 
-def _judged(status: np.ndarray, values: np.ndarray, places: stop.Repetitions, rule: StopConfig) -> np.ndarray:
+def judged_status(status: np.ndarray, values: np.ndarray, places: stop.Repetitions, rule: StopConfig) -> np.ndarray:
     """Return the status (u1, grid or a part with all repetitions) with ``not_needed`` where the rule has it."""
     after = status.copy()
     turned = places.last(status)
@@ -302,5 +250,6 @@ def _computed_as(opened: Store, mask: np.ndarray) -> np.ndarray:
     return found
 
 
-def _labels(study: Study) -> Sequence[Label]:
+def repetitions(study: Study) -> Sequence[Label]:
+    """Return the labels of the repetitions that a study's config names."""
     return next(axis.labels for axis in study.axes() if axis.name == REPETITION)

@@ -24,8 +24,9 @@ from workflows import config as run_config
 from workflows import layout, provenance, store, studies
 from workflows.blocks import handout, owners, reset, stopping
 from workflows.blocks.blame import Blame
+from workflows.blocks.needs import Needs
 from workflows.cluster_profile import told
-from workflows.commands import array_ingest, jobs, pipeline, summary_text
+from workflows.commands import array_ingest, array_round, job_ends, jobs, pipeline, summary_text
 from workflows.commands.jobs import Submission
 from workflows.commands.submit import to_submit
 from workflows.guard import EXIT_FAILED
@@ -92,7 +93,7 @@ def submit_round(
 
 def prepare(folder: Path, console: Console) -> int:
     """Prepare sources and store, and hand the blocks of the first round out: the first job."""
-    with jobs.ending(folder):
+    with job_ends.ending(folder):
         return _prepare(folder, console)
 
 
@@ -109,7 +110,7 @@ def _prepare(folder: Path, console: Console) -> int:
         run_id, blame = provenance.new_id(), Blame(opened, config.sweep.deaths)
         reset.settle_ingest(opened, engine.wanted_cells(opened, study), lease, run_id)
         _, pending = _settle(opened, study, config, lease, blame, run_id, console)
-        _hand_out(opened, pending, lease, blame, 1, run_id)
+        array_round.hand_out(opened, pending, lease, blame, 1, run_id)
     say(console, f"{int(pending.sum())} cells to compute")
     return 0
 
@@ -119,9 +120,9 @@ def compute(folder: Path, number: int, console: Console) -> int:
     job, index = jobs.own_job(), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     preload.dask_setup(None)
     record: dict[str, Any] = {"job": job, "machine": provenance.machine(), "counts": {}, "problems": []}
-    path = _round(folder, number) / f"{index}.json"
+    path = array_round.folder(folder, number) / f"{index}.json"
     write_whole(path, json.dumps(record).encode())
-    handed = handout.read(_round(folder, number) / "blocks.json")
+    handed = handout.read(array_round.folder(folder, number) / "blocks.json")
     config, study = _study(jobs.read(folder))
     counts: Counter[str] = Counter()
     last = leaving.leave_at()
@@ -149,14 +150,14 @@ def compute(folder: Path, number: int, console: Console) -> int:
 
 def finish(folder: Path, number: int, console: Console) -> int:
     """Reduce, or begin the next round where cells are left: the last job of a round."""
-    with jobs.ending(folder):
+    with job_ends.ending(folder):
         return _finish(folder, number, console)
 
 
 def _finish(folder: Path, number: int, console: Console) -> int:
     submission = jobs.read(folder)
     config, study = _study(submission)
-    blocks = _round(folder, number) / "blocks.json"
+    blocks = array_round.folder(folder, number) / "blocks.json"
     if not blocks.exists():
         raise SweepError(f"{folder} was not prepared: the log of job {submission.jobs.get(PREPARE)} there says why.")
     with jobs.patient_lease(folder) as lease:
@@ -168,7 +169,7 @@ def _finish(folder: Path, number: int, console: Console) -> int:
         owners.revoke_all(folder, lease.epoch)
         status, pending = _settle(opened, study, config, lease, blame, earlier.run_id, console)
         handout.tidy(opened, earlier, pending, lease)
-        n_computed = _note_round(opened, number, earlier.run_id)
+        n_computed = array_round.note(opened, number, earlier.run_id)
         if pending.any():
             submission = submission.after(int((status != layout.PENDING).sum()), advanced=bool(n_death))
             return _next_round(opened, pending, lease, blame, number + 1, submission, console)
@@ -176,7 +177,7 @@ def _finish(folder: Path, number: int, console: Console) -> int:
     pipeline.draw(folder, study, console)
     outcome = summary_text.Outcome(folder, pipeline.count(status), n_computed, 0.0)
     summary_text.tell(outcome, study, console)
-    jobs.forget(folder)
+    job_ends.forget(folder)
     return outcome.exit_code
 
 
@@ -200,7 +201,7 @@ def _needed(
     folder: Path, handed: handout.HandOut, study: Study, rule: run_config.StopConfig | None
 ) -> Iterator[handout.Given]:
     """Yield the blocks that nobody has taken and that the stop rule needs, each judged when its turn comes."""
-    needs = None if rule is None else stopping.Needs(Store.open(folder / STORE_NAME), study, rule)
+    needs = None if rule is None else Needs(Store.open(folder / STORE_NAME), study, rule)
     for given in handed.given:
         if not handout.is_free(folder, given):
             continue
@@ -242,48 +243,16 @@ def _next_round(
 ) -> int:
     folder, n_pending = opened.path.parent, int(pending.sum())
     if submission.fruitless >= jobs.FRUITLESS:
-        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
+        jobs.write(folder, replace(submission, end=job_ends.GIVEN_UP))
         say(console, f"given up: {submission.fruitless} rounds in a row without a new cell done, {n_pending} to go")
         say(console, f"the logs of the tasks in {folder / jobs.FOLDER} say why; then give the same command again")
         return EXIT_FAILED
     jobs.write(folder, submission)
-    handed = _hand_out(opened, pending, lease, blame, number, provenance.new_id())
+    handed = array_round.hand_out(opened, pending, lease, blame, number, provenance.new_id())
     begun = submit_round(folder, submission, number, min(submission.tasks, len(handed.given)))
     jobs.write(folder, replace(submission, jobs=begun))
     say(console, f"{n_pending} cells are left: round {number}, jobs {begun[TASKS]} and {begun[FINISH]}")
     return 0
-
-
-def _hand_out(
-    opened: Store, pending: np.ndarray, lease: Lease, blame: Blame, number: int, run_id: str
-) -> handout.HandOut:
-    """Grant the blocks of a round; their list comes last, so that no task begins before all is ready."""
-    folder = opened.path.parent
-    facts = {"started": provenance.now(), "epoch": lease.epoch, "round": number, "workers": []}
-    facts |= {name: opened.attrs[name] for name in ("study", "study_version", "settings_hash")}
-    provenance.write(folder, run_id, {**provenance.describe(), **facts})
-    handed = handout.grant(opened, pending, lease, blame, run_id)
-    handed.write(_round(folder, number) / "blocks.json")
-    return handed
-
-
-def _note_round(opened: Store, number: int, run_id: str) -> int:
-    """Complete the facts of a run by what its tasks noted; return how many cells they computed."""
-    folder = opened.path.parent
-    paths = sorted(path for path in _round(folder, number).glob("*.json") if path.stem.isdecimal())
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    machines = {json.dumps(record["machine"], sort_keys=True) for record in records}
-    n_computed = sum(sum(record["counts"].values()) for record in records)
-    facts = provenance.read(folder).get(run_id, {})
-    facts |= {
-        "ended": provenance.now(),
-        "workers": [json.loads(text) for text in sorted(machines)],
-        "jobs": [record["job"] for record in records],
-        "problems": [problem for record in records for problem in record["problems"]],
-        "result": {"n_computed": n_computed},
-    }
-    provenance.write(folder, run_id, facts)
-    return n_computed
 
 
 def _study(submission: Submission) -> tuple[run_config.RunConfig, Study]:
@@ -291,7 +260,3 @@ def _study(submission: Submission) -> tuple[run_config.RunConfig, Study]:
     make = studies.study_class(config.study)
     resolved = make(config).resolved()
     return resolved, make(resolved)
-
-
-def _round(folder: Path, number: int) -> Path:
-    return folder / jobs.FOLDER / f"round-{number}"

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -30,8 +29,6 @@ LEAST_NOTICE, MOST_NOTICE = 30, 180
 """Seconds before the end of its walltime at which a driver job is told; SLURM may be a minute early."""
 FRUITLESS = 4
 """So many attempts, or rounds of an array, in a row without a new cell done end the run."""
-CANCELLED, GIVEN_UP, TAKEN_OVER = "cancelled", "given up", "driven by hand"
-"""How the jobs of a run have ended that is not done."""
 PATIENCE_SECONDS = 1.5 * SILENCE_SECONDS
 """A job waits so long for the lease: its own earlier life may have died on another machine."""
 
@@ -106,41 +103,6 @@ def write(run_folder: Path, submission: Submission) -> None:
     with problems(run_folder):
         (run_folder / FOLDER).mkdir(parents=True, exist_ok=True)
         write_whole(run_folder / FOLDER / NOTE, json.dumps(asdict(submission), indent=2).encode())
-
-
-def forget(run_folder: Path) -> None:
-    """Remove the note of a run that is done."""
-    (run_folder / FOLDER / NOTE).unlink(missing_ok=True)
-
-
-def take_over(run_folder: Path) -> None:
-    """Note that a driver goes on with a run that was submitted, if none of its jobs does."""
-    try:
-        submission = read(run_folder)
-    except ConfigError:
-        return
-    if not _is_of(submission):
-        write(run_folder, replace(submission, end=submission.end or TAKEN_OVER))
-
-
-@contextlib.contextmanager
-def ending(run_folder: Path) -> Iterator[None]:
-    """Mark a run where the step of one of its jobs breaks off in the block: no other job goes on with it."""
-    if (submission := read(run_folder)).end and _is_of(submission):
-        # put back into the queue, or given again
-        write(run_folder, replace(submission, end=""))
-    try:
-        yield
-    except BaseException as error:
-        if _is_of(submission := read(run_folder)):
-            end = CANCELLED if isinstance(error, KeyboardInterrupt) else GIVEN_UP
-            write(run_folder, replace(submission, end=end))
-        raise
-
-
-def _is_of(submission: Submission) -> bool:
-    """Whether this process runs in a job of a submission."""
-    return os.environ.get("SLURM_JOB_ID", "") in map(str, submission.jobs.values())
 
 
 def refuse_second(run_folder: Path) -> None:

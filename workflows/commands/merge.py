@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import zarr
 from rich.console import Console
 
-from neq.errors import ConfigError, LeaseHeldError, StudyMismatchError
+from neq.errors import ConfigError, StudyMismatchError
 from workflows import config as run_config
 from workflows import layout, lease, staging
 from workflows.attributes import named_labels, plain
@@ -76,6 +77,21 @@ def merge(
         There are fewer than two runs, ``into`` is there already, or a driver works on one of them.
     """
     _refuse_places(runs, into)
+    for run in runs:
+        Store.open(run / STORE_NAME)
+    with contextlib.ExitStack() as held:
+        # a driver would change what is read here
+        for run in runs:
+            held.enter_context(lease.acquire(run))
+        n_shared = _join(runs, into, progress, block)
+    made = Store.open(into / STORE_NAME)
+    status = made.status()
+    counts = {name: int((status == code).sum()) for code, name in enumerate(layout.STATUS_NAMES)}
+    return Merged(into, counts, n_shared, made.left_out)
+
+
+def _join(runs: Sequence[Path], into: Path, progress: Callable[[int, int], Any], block: Index | None) -> int:
+    """Make the joint run and return how many cells several runs had computed."""
     stores = [Store.open(run / STORE_NAME) for run in runs]
     for other in stores[1:]:
         refuse_unlike(stores[0], other)
@@ -90,10 +106,7 @@ def merge(
         _copy_files(runs, stores, attrs, part)
         science = {**load_run(runs[0]).model_dump(mode="json"), **attrs["config"]}
         write_config(part, run_config.rebuild(science))
-    made = Store.open(into / STORE_NAME)
-    status = made.status()
-    counts = {name: int((status == code).sum()) for code, name in enumerate(layout.STATUS_NAMES)}
-    return Merged(into, counts, n_shared, made.left_out)
+    return n_shared
 
 
 def tell(merged: Merged, console: Console) -> None:
@@ -134,12 +147,6 @@ def _refuse_places(runs: Sequence[Path], into: Path) -> None:
         raise ConfigError("merge needs two different runs or more: neq merge RUN RUN ... --into FOLDER.")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise ConfigError(f"{into} is there already: give `--into` a folder that is new or empty.")
-    for run in runs:
-        if (driver := lease.current(run)) is not None:
-            raise LeaseHeldError(
-                f"{run} is in use: process {driver['pid']} on {driver['host']} works on it. "
-                "Wait for it or stop it, then give the same command again."
-            )
 
 
 def _joined_axis(axes: Sequence[Axis]) -> Axis:

@@ -85,9 +85,9 @@ def _run(
 def _take_over(folder: Path) -> None:
     """Let whoever watches a run that was submitted know that its jobs do not drive it any more."""
     if (folder / "jobs" / "submitted.json").exists():
-        from workflows.commands import jobs
+        from workflows.commands import job_ends
 
-        jobs.take_over(folder)
+        job_ends.take_over(folder)
 
 
 def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from cluster import slurm
 from neq.errors import ConfigError
 from workflows import stop, studies
-from workflows.commands import jobs, pipeline
+from workflows.commands import job_ends, jobs, pipeline
 from workflows.commands.jobs import Submission
 from workflows.commands.plan import status_on
 from workflows.grid import Grid
@@ -117,7 +117,7 @@ def drive(folder: Path, console: Console) -> int:
         Exit code of the job.
     """
     jobs.own_job()
-    with jobs.ending(folder):
+    with job_ends.ending(folder):
         return _drive(folder, console)
 
 
@@ -131,19 +131,19 @@ def _drive(folder: Path, console: Console) -> int:
     code = child.run([sys.executable, "-m", "workflows.cli", *command(submission)])
     if child.cancelled and not child.end_near:
         say(console, "cancelled: what is done is kept")
-        jobs.write(folder, replace(submission, end=jobs.CANCELLED))
+        jobs.write(folder, replace(submission, end=job_ends.CANCELLED))
         return code
     if code in _HOPELESS:
-        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
+        jobs.write(folder, replace(submission, end=job_ends.GIVEN_UP))
         return code
     n_done, n_pending = progress(submission)
     if n_done >= 0 and not n_pending and code in (0, EXIT_FAILED):
-        jobs.forget(folder)
+        job_ends.forget(folder)
         return code
     submission = submission.after(n_done)
     jobs.write(folder, submission)
     if submission.fruitless >= jobs.FRUITLESS:
-        jobs.write(folder, replace(submission, end=jobs.GIVEN_UP))
+        jobs.write(folder, replace(submission, end=job_ends.GIVEN_UP))
         say(console, f"given up: {submission.fruitless} attempts in a row without a new cell done; see above for why")
         return EXIT_FAILED
     say(console, f"exit code {code}, {n_pending} cells to go: back into the queue")

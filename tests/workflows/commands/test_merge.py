@@ -84,6 +84,22 @@ def test_merge__makes_a_run_that_goes_on(two, tmp_path):
     assert again.attrs == opened.attrs
 
 
+def test_merge__no_driver_may_begin_on_a_run_meanwhile(two, tmp_path, monkeypatch):
+    join, refused = merge_cells.join, []
+
+    def watched(*arguments):
+        for run in two:
+            with pytest.raises(LeaseHeldError):
+                lease.acquire(run)
+            refused.append(run)
+        join(*arguments)
+
+    monkeypatch.setattr(merge_cells, "join", watched)
+    merge.merge(two, tmp_path / "both")
+    assert set(refused) == set(two)
+    assert [lease.current(run) for run in two] == [None, None]
+
+
 def test_merge__xarray_opens_it(two, tmp_path):
     merge.merge(two, tmp_path / "both")
     assert dict(xr.open_zarr(tmp_path / "both" / "sweep.zarr").sizes)["session"] == 3

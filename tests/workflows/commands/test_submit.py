@@ -10,7 +10,7 @@ from rich.console import Console
 
 from neq.errors import ConfigError, LeaseHeldError, SweepError
 from workflows import lease
-from workflows.commands import jobs, submit
+from workflows.commands import job_ends, jobs, submit
 from workflows.commands.jobs import Submission
 
 # of the local run that is finished: distributed leaves sockets to the garbage collector
@@ -219,10 +219,10 @@ def test_drive__fruitless_attempts_end(driven, batch, site, out):
 
 
 def test_take_over__by_a_driver_that_is_no_job_of_the_run(driven, site, monkeypatch):
-    jobs.take_over(site[2])
+    job_ends.take_over(site[2])
     assert jobs.read(site[2]).end == ""
     monkeypatch.delenv("SLURM_JOB_ID")
-    jobs.take_over(site[2])
+    job_ends.take_over(site[2])
     assert jobs.read(site[2]).end == "driven by hand"
 
 
