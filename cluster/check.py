@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import distributed
 
-from . import limits, network, probe, script, slurm, trial
+from . import ends, limits, network, probe, script, slurm, trial
 from .decide import HOPELESS
 from .errors import ClusterError
 from .local import silence
@@ -23,8 +23,6 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 PROBE_SECONDS = 60.0
 UNREACHED_SECONDS = 30.0
 """A job that lived so long began its worker, which gave up when nobody answered."""
-NO_LOG = 53
-"""How SLURM says that a node could not open the file for a job's output."""
 TAIL = 6
 """Lines of a job's log that are shown."""
 
@@ -112,7 +110,7 @@ def judge_job(tried: trial.Trial, profile: Profile, address: str, log: str) -> I
         why = f"{job.reason or 'no reason given'}{f', {hopeless}' if hopeless else ''}"
         remedy = "mend the profile" if hopeless else "ask for less, try another partition, or wait longer (--wait)"
         yield Finding(PROBLEM if hopeless else NOTE, f"job {job.id} has not begun, {waited} ({why})", remedy)
-    elif job.ended and NO_LOG in (job.signal, job.exit_code):
+    elif job.ended and ends.NO_LOG in (job.signal, job.exit_code):
         where = profile.log_directory or "the results folder"
         text = f"the node {job.node} could not open the job's log: it does not see {where}"
         option = "as log_directory of the profile" if profile.log_directory else "(--results)"

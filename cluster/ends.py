@@ -51,6 +51,8 @@ OUTSIDE = {
     "TIMEOUT": "its walltime was over",
     "DEADLINE": "its deadline was over",
 }
+NO_LOG = 53
+"""How SLURM says that a node could not open the file for a job's output."""
 MEMORY_WORDS = ("exceeded job memory limit", "oom-kill", "oom_kill", "out of memory", "exceeded step memory limit")
 
 
@@ -68,6 +70,8 @@ def of_job(job: Job, stderr: str = "") -> End:
     'TIMEOUT: its walltime was over (job 12 on n3)'
     >>> of_job(Job(2, "FAILED", "NonZeroExitCode", exit_code=3, node="n1")).text
     'FAILED with exit code 3 (job 2 on n1)'
+    >>> of_job(Job(2, "FAILED", "RaisedSignal:53", exit_code=0, signal=NO_LOG, node="n1")).text
+    "FAILED: its node does not see the folder of the jobs' logs (job 2 on n1)"
     """
     where = place(job)
     if job.state in OUTSIDE:
@@ -76,6 +80,8 @@ def of_job(job: Job, stderr: str = "") -> End:
         return End(Kind.MEMORY, f"OUT_OF_MEMORY: the job exceeded its memory {where}")
     if job.state == "COMPLETED":
         return End(Kind.LEFT, f"COMPLETED {where}")
+    if NO_LOG in (job.signal, job.exit_code):
+        return End(Kind.CRASH, f"{job.state}: its node does not see the folder of the jobs' logs {where}")
     how = f" by signal {job.signal}" if job.signal else f" with exit code {job.exit_code}" if job.exit_code else ""
     return End(Kind.CRASH, f"{job.state}{how} {where}")
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .decide import Limits, decide
+from .decide import Limits, decide, note
 from .ends import End
 from .errors import AwayError, ClusterError
 from .ledger import Ledger, run_of
@@ -184,13 +184,16 @@ class Watchdog:
             self._ledger.cancelled(decision.cancel, decision.failed, self.profile.start_patience)
             self._looked, self.problem = now, decision.stop
             stale = self._ledger.stale_workers()
-        self._stands(decision.note)
+        if self._ledger.jobs or not decision.submit:
+            self._stands(decision.note)
         if decision.cancel:
             self.system.cancel(ids=decision.cancel, pause=self._stop.wait)
         if stale:
             self._dismiss(stale)
         self._refusal = self._submit(min(decision.submit, most))
-        self._stands(decision.note)
+        with self._lock:
+            stand = note(self._ledger.records(now))
+        self._stands(stand)
         if self._ledger.jobs or not self._refusal:
             self._patience.restored()
         if decision.submit > most and not self._refusal:
