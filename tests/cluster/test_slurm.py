@@ -146,11 +146,14 @@ def test_cancel__controller_that_stays_away(fake, tmp_path):
     slurm.cancel([9])
 
 
-@pytest.mark.parametrize(("printed", "expected"), [("4000\\n64000\\n4000\\n", 64000), ("1\\n1\\n", None), ("", None)])
-def test_partition__memory_of_its_largest_node(fake, printed, expected):
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [("4000 4\\n64000 8\\n4000 4\\n", (64000, 8)), ("1 1\\n1 1\\n", (None, 1)), ("", (None, None))],
+)
+def test_partition__its_largest_node(fake, printed, expected):
     fake("scontrol", f"echo '{SHORT}'")
     fake("sinfo", f'[ "$3" = --partition=short ] && printf "{printed}"')
-    assert partition.find("short") == partition.Partition("short", "UP", 600, None, 4, expected)
+    assert partition.find("short") == partition.Partition("short", "UP", 600, None, 4, *expected)
     # SHORT is not the default one
     assert partition.find(None) is None
 
