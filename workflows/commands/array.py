@@ -65,7 +65,8 @@ def submit(config: Path, profile: str, overrides: Sequence[str], n_task: int | N
         try:
             begun = submit_round(folder, submission, 1, submission.tasks, [f"--dependency=afterok:{first}"])
         except SweepError:
-            slurm.cancel([first])
+            with told(SweepError):
+                slurm.cancel([first])
             raise
         jobs.write(folder, replace(submission, jobs={PREPARE: first, **begun}))
     say(console, f"jobs {first} (prepares), {begun[TASKS]} ({submission.tasks} tasks), {begun[FINISH]} (reduces)")
@@ -86,7 +87,8 @@ def submit_round(
         after = [f"--dependency=afterany:{array}"]
         last = jobs.submit(folder, jobs.driver_profile(asked), FINISH, [FINISH, str(number)], after)
     except SweepError:
-        slurm.cancel([array])
+        with told(SweepError):
+            slurm.cancel([array])
         raise
     return {TASKS: array, FINISH: last}
 

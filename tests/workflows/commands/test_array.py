@@ -8,7 +8,8 @@ import pytest
 from fake_slurm import FakeSlurm, options
 from rich.console import Console
 
-from cluster import leaving, preload
+from cluster import leaving, preload, slurm
+from cluster.errors import AwayError
 from neq.errors import ConfigError, LeaseHeldError, SweepError
 from workflows import layout, lease, provenance
 from workflows.blocks import handout, owners
@@ -120,6 +121,16 @@ def test_submit__nothing_is_left_in_the_queue_where_one_is_refused(site, most):
     with pytest.raises(SweepError, match="too many"):
         site.configure().submit()
     assert sorted(site.batch.cancelled) == [101, 102][:most]
+
+
+def test_submit__job_that_cannot_be_cancelled_is_told(site, monkeypatch):
+    def away(ids=(), name=""):
+        raise AwayError("scancel cannot cancel now: Socket timed out.")
+
+    site.batch.most = 1
+    monkeypatch.setattr(slurm, "cancel", away)
+    with pytest.raises(SweepError, match="scancel cannot cancel now"):
+        site.configure().submit()
 
 
 def test_array__same_bits_as_the_local_run(site, finished_run):
