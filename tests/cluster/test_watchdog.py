@@ -552,6 +552,7 @@ def test_watchdog__first_look_submits_one_job(lab, make, monkeypatch):
     monkeypatch.setattr(dog, "_thread", threading.Thread())
     dog.start()
     assert len(lab.scripts) == 1
+    assert dog.note == "1 job waits in the queue"
 
 
 def test_watchdog__refused_jobs_are_not_asked_for_again_at_once(lab, make, monkeypatch):
