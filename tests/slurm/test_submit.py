@@ -33,7 +33,9 @@ def submit(sweep, *words):
 
 
 def living(sweep):
-    """Jobs of the present submission that have not ended."""
+    """Jobs of the present submission that have not ended; the note is gone once the run is done."""
+    if not (sweep.run / jobs.FOLDER / jobs.NOTE).exists():
+        return []
     return [job for job in commands.jobs(jobs.read(sweep.run).jobs.values()).values() if not job.ended]
 
 
@@ -69,7 +71,8 @@ def test_driver__goes_back_into_the_queue_until_the_sweep_is_done(submitted, loc
     assert f"job {job}, submitted for it, is " in again.stderr
     until(lambda: commands.jobs([job])[job].restarts, 180)
     until(lambda: not living(sweep), 300)
-    assert commands.jobs([job])[job].state == "COMPLETED"
+    until(lambda: commands.jobs([job])[job].state == "COMPLETED", 30)
+    assert not (sweep.run / jobs.FOLDER / jobs.NOTE).exists()
     assert "cells to go: back into the queue" in log(sweep, "driver")
     assert "120 cells: 120 ok" in log(sweep, "driver")
     assert_same_bits(sweep.store, local_store)
