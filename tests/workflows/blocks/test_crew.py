@@ -67,7 +67,7 @@ def test_losses__on_this_machine():
 
 def test_coming__jobs_that_nobody_watches():
     """As those of batch systems other than SLURM: their queue may be long."""
-    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         with BatchClient(cluster) as client:
             crew = Crew(client)
             crew.look()
