@@ -13,6 +13,8 @@ from cluster import local, network
 def port_taken():
     """Dask's usual port is held, by us or by whoever was here first."""
     with socket.socket() as held:
+        # also where an ended server's connections are not forgotten yet
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
             held.bind((local.LOOPBACK, network.DASHBOARD_PORT))
             held.listen(1)

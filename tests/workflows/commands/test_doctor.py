@@ -145,8 +145,8 @@ def test_examine__dead_driver_and_its_blocks(run_copy):
     lease_folder = run_copy / "leases"
     for path in lease_folder.iterdir():
         path.unlink()
-    owner = {"host": lease._myself()["host"], "pid": 2**22 + 1, "started": 0.0, "since": 0.0}
-    (lease_folder / "7.json").write_text(json.dumps({**owner, "boot": lease._myself()["boot"]}))
+    owner = {"host": lease.myself()["host"], "pid": 2**22 + 1, "started": 0.0, "since": 0.0}
+    (lease_folder / "7.json").write_text(json.dumps({**owner, "boot": lease.myself()["boot"]}))
     owners.grant(run_copy, "0.0.0.0", "7-1")
     assert one_problem(run_copy, "lease 7").startswith("neq run")
     assert one_problem(run_copy, "1 blocks still belong").startswith("neq run")

@@ -59,8 +59,14 @@ def block(toy, tmp_path):
 
     The objects lie in the memory of this process: only their order counts here, and hundreds are put in a second.
     """
-    study = toy(sessions=("a",), conditions=("rest",), sizes=("all",), repetitions=8, big=True)
-    study.config.sweep.__dict__["block"] = {"repetition": 8}
+    study = toy(
+        sessions=("a",),
+        conditions=("rest",),
+        sizes=("all",),
+        repetitions=8,
+        big=True,
+        sweep={"block": {"repetition": 8}},
+    )
     with lease.acquire(tmp_path) as held:
         store = engine.prepare_store(tmp_path, study, [], held)
         place = Watched(f"memory://lab/{tmp_path.name}", store)
