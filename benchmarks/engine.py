@@ -22,7 +22,7 @@ import toy_study  # noqa: E402
 
 from cluster import local  # noqa: E402
 from workflows import engine, layout, lease  # noqa: E402
-from workflows.blocks import dispatch  # noqa: E402
+from workflows.blocks import order  # noqa: E402
 from workflows.store import Store  # noqa: E402
 
 
@@ -49,7 +49,7 @@ def million_cells() -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder, lease.acquire(folder) as held:
         store = engine.prepare_store(folder, study, [], held)
         pending = engine.wanted_cells(store, study) & (store.status() == layout.PENDING)
-        ordered = dispatch.costliest_first(store, pending)
+        ordered = order.costliest_first(store, pending)
         cells = sum(len(store.blocks.numbers(block, pending)) for block in ordered)
     seconds = time.perf_counter() - start
     yield f"plan of {cells:,} cells in {len(ordered):,} blocks", f"{seconds:.1f} s, {_peak_mib() - before:.0f} MiB more"

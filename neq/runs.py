@@ -109,7 +109,7 @@ def _name(store: Path | str) -> str:
     """Return the name of the run that a store belongs to."""
     if isinstance(store, Path):
         return store.resolve().parent.name
-    return store.removesuffix(f"/{STORE_NAME}").rsplit("/", 1)[-1]
+    return urls.last_part(store.removesuffix(f"/{STORE_NAME}"))
 
 
 def _open_store(store: Path | str) -> xr.Dataset:

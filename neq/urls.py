@@ -29,6 +29,17 @@ def is_url(text: object) -> bool:
     return found is not None and found[1].lower() not in ("file", "local")
 
 
+def last_part(url: str) -> str:
+    """Return the last part of a URL: the name of the run that is kept there.
+
+    Examples
+    --------
+    >>> last_part("s3://bucket/lab/demo/")
+    'demo'
+    """
+    return url.rstrip("/").rsplit("/", 1)[-1]
+
+
 def filesystem(url: str) -> tuple[Any, str]:
     """Return the fsspec filesystem of a URL, and the path in it.
 

@@ -87,11 +87,11 @@ def fetch(
     from neq import urls
     from neq.errors import ConfigError
     from workflows.progress import say
-    from workflows.remote import keep, place
+    from workflows.remote import keep
 
     if not urls.is_url(url):
         raise ConfigError(f"fetch needs a URL such as s3://bucket/lab/demo, found {url}.")
-    into = folder if folder is not None else Path("results") / place.last_part(url)
+    into = folder if folder is not None else Path("results") / urls.last_part(url)
     console = Console()
     n_cell = keep.fetch_run(url, into, console)
     say(console, f"{into}: {n_cell} cells fetched")

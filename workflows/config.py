@@ -70,7 +70,7 @@ class RunConfig(Section):
     def run_folder(self) -> Path:
         """Where everything of this run lies."""
         if isinstance(self.results, str):
-            return self.work if self.work is not None else Path("results") / self.results.rsplit("/", 1)[-1]
+            return self.work if self.work is not None else Path("results") / urls.last_part(self.results)
         return self.results if self.results is not None else Path("results") / self.name
 
     @model_validator(mode="after")

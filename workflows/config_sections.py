@@ -43,7 +43,7 @@ class SweepConfig(Section):
     """Workers that may die in a cell before the cell is marked failed."""
     stop: StopConfig | None = None
     """When repetitions end before their number; null: all are computed."""
-    flush: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    flush: Annotated[float, Field(ge=0)] | None = None
     """Seconds that finished cells wait for their writing at most; null: 2. A longer time spares the file server."""
 
 

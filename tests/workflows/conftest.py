@@ -1,3 +1,4 @@
+import gc
 import sys
 from pathlib import Path
 
@@ -7,6 +8,17 @@ TESTS = str(Path(__file__).parents[1])
 # toy_study is named by "module:Class" in configs, also on workers, which inherit this path
 if TESTS not in sys.path:
     sys.path.insert(0, TESTS)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Run two workers on this machine."""
+    from cluster import local
+
+    with local.start(workers=2, memory="1GiB", dashboard=False) as client:
+        yield client
+    # what distributed dropped must not surface in another module's test
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,26 +1,16 @@
-import gc
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from cluster import local
 from neq.errors import ChunkError, LeaseLostError, StoreError, SweepError
 from workflows import engine, layout, lease, sources, store
-from workflows.blocks import crew, dispatch
+from workflows.blocks import crew, dispatch, order
 from workflows.grid import Grid
 from workflows.store import Store
 
 # distributed drops half-open sockets when a worker dies
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def client():
-    with local.start(workers=2, memory="1GiB", dashboard=False) as client:
-        yield client
-    # what it dropped must not surface in another module's test
-    gc.collect()
 
 
 def sweep(folder, study, client, **options):
@@ -182,7 +172,7 @@ def test_ctrl_c__stops_cleanly_and_goes_on(tmp_path, toy, client):
 def test_order__costliest_blocks_first_and_bounded(tmp_path, toy):
     study = toy(sizes=(2, 40), sweep={"block": {"size": 1}})
     found = store.create(tmp_path / "s.zarr", study, [], Grid(study.axes()), study.config.sweep.block)
-    ordered = dispatch.costliest_first(found, np.ones(found.shape, bool))
+    ordered = order.costliest_first(found, np.ones(found.shape, bool))
     assert [found.labels("size")[int(block.split(".")[2])] for block in ordered] == [40] * 16 + [2] * 16
 
 

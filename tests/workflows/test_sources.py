@@ -1,24 +1,15 @@
-"""Sources prepared by real workers, which a batch system that is made up takes away."""
+"""Sources prepared by real client, which a batch system that is made up takes away."""
 
-import gc
 from types import SimpleNamespace
 
 import pytest
 
-from cluster import local
 from cluster.ends import End, Kind
 from neq.errors import LeaseLostError, SweepError
 from workflows import lease, sources
 
 # distributed drops half-open sockets when a worker dies
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def workers():
-    with local.start(workers=2, memory="1GiB", dashboard=False) as client:
-        yield client
-    gc.collect()
 
 
 class Batch:
@@ -54,16 +45,16 @@ def ingest(folder, study, client, monkeypatch, batch):
         return sources.ingest(folder, study, client, held)
 
 
-def test_ingest__sources_lost_to_others_are_tried_again(tmp_path, study, workers, monkeypatch):
+def test_ingest__sources_lost_to_others_are_tried_again(tmp_path, study, client, monkeypatch):
     batch = Batch(tmp_path, End(Kind.OUTSIDE, "PREEMPTED"), most=4)
-    prepared = ingest(tmp_path, study, workers, monkeypatch, batch)
+    prepared = ingest(tmp_path, study, client, monkeypatch, batch)
     assert [(one.content, one.error_type) for one in prepared] == [("mended", ""), ("one", "")]
     assert batch.n_memory == 0
 
 
-def test_ingest__a_source_that_takes_all_memory_is_tried_with_more(tmp_path, study, workers, monkeypatch):
+def test_ingest__a_source_that_takes_all_memory_is_tried_with_more(tmp_path, study, client, monkeypatch):
     batch = Batch(tmp_path, End(Kind.MEMORY, "OUT_OF_MEMORY, of 2 GiB"))
-    prepared = ingest(tmp_path, study, workers, monkeypatch, batch)
+    prepared = ingest(tmp_path, study, client, monkeypatch, batch)
     assert [one.error_type for one in prepared] == ["WorkerLost", ""]
     assert prepared[0].error == "the worker died while it read this source; the last time: OUT_OF_MEMORY, of 2 GiB"
     # asked again until there was more
@@ -72,25 +63,25 @@ def test_ingest__a_source_that_takes_all_memory_is_tried_with_more(tmp_path, stu
 
 
 @pytest.mark.long
-def test_ingest__a_source_lost_again_and_again_is_blamed_in_the_end(tmp_path, study, workers, monkeypatch):
+def test_ingest__a_source_lost_again_and_again_is_blamed_in_the_end(tmp_path, study, client, monkeypatch):
     monkeypatch.setattr(sources, "MOST_LOSSES", 2)
     batch = Batch(tmp_path, End(Kind.OUTSIDE, "TIMEOUT"))
-    prepared = ingest(tmp_path, study, workers, monkeypatch, batch)
+    prepared = ingest(tmp_path, study, client, monkeypatch, batch)
     assert [one.error_type for one in prepared] == ["WorkerLost", ""]
     # three losses are a death, and so is a fourth, though the batch system is to blame for all
     assert batch.n_lost == 4
 
 
-def test_ingest__ends_when_no_worker_is_left_and_none_will_come(tmp_path, study, workers, monkeypatch):
+def test_ingest__ends_when_no_worker_is_left_and_none_will_come(tmp_path, study, client, monkeypatch):
     batch = Batch(tmp_path, End(Kind.OUTSIDE, "TIMEOUT"))
     batch.watchdog.problem = "5 jobs in a row ended before their worker reached this machine."
-    monkeypatch.setattr(workers, "nthreads", lambda: {})
+    monkeypatch.setattr(client, "nthreads", lambda: {})
     with pytest.raises(SweepError, match=r"5 jobs in a row .* give the same command again"):
-        ingest(tmp_path, study, workers, monkeypatch, batch)
+        ingest(tmp_path, study, client, monkeypatch, batch)
 
 
-def test_ingest__ends_when_another_driver_takes_over(tmp_path, study, workers):
+def test_ingest__ends_when_another_driver_takes_over(tmp_path, study, client):
     with lease.acquire(tmp_path) as held:
         (tmp_path / "leases" / "9.json").write_text("{}")
         with pytest.raises(LeaseLostError, match="lease 9, ours was 1"):
-            sources.ingest(tmp_path, study, workers, held)
+            sources.ingest(tmp_path, study, client, held)

@@ -20,7 +20,7 @@ from workflows import dashboard, layout
 from workflows.blocks import owners, task
 from workflows.blocks.blame import Blame
 from workflows.blocks.crew import Crew
-from workflows.blocks.order import costliest_first as costliest_first
+from workflows.blocks.order import costliest_first
 from workflows.blocks.stopping import Everything
 from workflows.blocks.words import task_key, words
 from workflows.config import SweepConfig

@@ -63,7 +63,7 @@ class Copies:
     def __init__(self, place: Place, folder: Path, held: lease.Lease) -> None:
         self.place, self.folder, self.held = place, folder, held
         self._known = {key: _Known(entry) for key, entry in place.list().items()}
-        self.n_put = self.n_byte = 0
+        self.n_put = 0
 
     def key(self, path: Path) -> str:
         """Return the name of the object of a file."""
@@ -112,7 +112,6 @@ class Copies:
             self.held.require()
             entry = self._replace(content, ABSENT if entry is None else entry.tag)
             self.n_put += 1
-            self.n_byte += len(content.data)
         self._known[content.key] = _Known(entry, content.identity)
 
     def unlike(self, paths: Iterator[Path]) -> list[Path]:

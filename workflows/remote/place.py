@@ -75,7 +75,7 @@ class Place:
     @property
     def name(self) -> str:
         """Last part of the URL."""
-        return last_part(self.url)
+        return urls.last_part(self.url)
 
     def put(self, key: str, content: bytes, match: str | None = None) -> Entry:
         """Put an object whole, or not at all.
@@ -165,17 +165,6 @@ class Pool:
         finally:
             for future in futures:
                 future.cancel()
-
-
-def last_part(url: str) -> str:
-    """Return the last part of a URL: the name of the run that is kept there.
-
-    Examples
-    --------
-    >>> last_part("s3://bucket/lab/demo/")
-    'demo'
-    """
-    return url.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _condition(match: str | None) -> dict[str, str]:

@@ -1,11 +1,9 @@
 """What a watchdog that is made up hears of the driver of real workers, and what a driver that breaks off leaves."""
 
-import gc
 from types import SimpleNamespace
 
 import pytest
 
-from cluster import local
 from workflows import engine, lease
 from workflows.blocks import owners
 
@@ -13,13 +11,6 @@ from workflows.blocks import owners
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 LOOSE = {"absolute_sem": 1e6, "at_least": 2}
-
-
-@pytest.fixture(scope="module")
-def client():
-    with local.start(workers=2, memory="1GiB", dashboard=False) as client:
-        yield client
-    gc.collect()
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """The stop rule on a store, with real workers."""
 
-import gc
-
 import numpy as np
 import pytest
 
-from cluster import local
 from neq import open_run
 from neq.errors import ChunkError, StoreError
 from workflows import engine, layout, lease, sources, stop
@@ -18,13 +15,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 LOOSE = {"absolute_sem": 0.45, "at_least": 3}
 TIGHT = {"absolute_sem": 0.3, "relative_sem": 0.2, "at_least": 4}
 CELLS = {"sizes": (2, 4), "repetitions": 20, "conditions": ("rest",)}
-
-
-@pytest.fixture(scope="module")
-def client():
-    with local.start(workers=2, memory="1GiB", dashboard=False) as client:
-        yield client
-    gc.collect()
 
 
 def sweep(folder, study, client, **options):
