@@ -45,8 +45,8 @@ class WrittenSpikes:
         Hash of everything in it that a number may depend on, whatever its chunks.
     facts
         ``n_unit``, ``n_bin``, ``n_segment``, ``n_spike``, ``spikes_lost`` (spikes that found their bin taken),
-        ``conditions`` (name -> number of bins) and ``files`` (path -> size, time of change and hash of what was read;
-        of this call, not kept in the store of spikes).
+        ``conditions`` (name -> number of bins), ``subject`` (the animal, "" where it is not known) and ``files`` (path
+        -> size, time of change and hash of what was read; of this call, not kept in the store of spikes).
     """
 
     path: str
@@ -77,7 +77,7 @@ def spikes_name(session: str, source: Mapping[str, Any], bin_size: float) -> str
 
 
 def write_spikes(recording: Recording, bin_size: float, folder: Path) -> WrittenSpikes:
-    """Bin a recording and store it in ``folder``; does nothing where the finished store is there.
+    """Bin a recording and store it in ``folder``; where the finished store is there, see to its ``subject`` only.
 
     The matrix is made and written a block of bins at a time. The store appears under its name only when it is whole, so
     a process killed in the midst leaves nothing that could be taken for it.
@@ -98,21 +98,21 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
     files = content.files_of(recording, cache)
     source = {**recording.source, "content": content.of_source(recording, cache)}
     final = folder / spikes_name(recording.session, source, bin_size)
-    if (found := _finished(final)) is not None:
-        return _read_from(found, files)
-    binned = bin_sparse(recording, bin_size)
+    found = _finished(final)
+    binned = bin_sparse(recording, bin_size) if found is None else None
     try:
-        with staging.staged(final) as part:
-            _write(binned, source, part)
+        if binned is not None:
+            with staging.staged(final) as part:
+                _write(binned, source, part)
+        elif found is not None and found.facts["subject"] != recording.subject:
+            # no number depends on it: an older store, or one whose animal had another name, is not binned again
+            zarr.open_group(final, mode="r+").attrs["subject"] = recording.subject
     except OSError as error:
         raise _unwritable(recording.session, folder, error) from error
-    if (found := _finished(final)) is None:
+    found = found or _finished(final)
+    if found is None:
         raise StoreError(f"{str(final)!r} is damaged; delete it and run again.")
-    return _read_from(found, files)
-
-
-def _read_from(written: WrittenSpikes, files: dict[str, Any]) -> WrittenSpikes:
-    return replace(written, facts={**written.facts, "files": files})
+    return replace(found, facts={**found.facts, "subject": recording.subject, "files": files})
 
 
 def _unwritable(session: str, folder: Path, error: OSError) -> StoreError:
@@ -218,7 +218,8 @@ def _finished(path: Path) -> WrittenSpikes | None:
         attrs = json.loads((path / "zarr.json").read_text())["attributes"]
         if attrs["format"] != FORMAT:
             return None
-        return WrittenSpikes(path.name, attrs["content"], json.loads(attrs["facts"]))
+        facts = json.loads(attrs["facts"]) | {"subject": attrs.get("subject", "")}
+        return WrittenSpikes(path.name, attrs["content"], facts)
     except (FileNotFoundError, NotADirectoryError, KeyError, ValueError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 
 
 def read_recording(
-    path: str | Path | None = None, kind: str | None = None, session: str | None = None, **options: Any
+    path: str | Path | None = None,
+    kind: str | None = None,
+    session: str | None = None,
+    subject: str | None = None,
+    **options: Any,
 ) -> Recording:
     """Read one session.
 
@@ -37,6 +42,8 @@ def read_recording(
         One of ``arrays`` (npz), ``nwb``, ``phy``, ``allen``, ``synthetic``; found by content where left out.
     session
         Name of the session; by default the file's name without its ending.
+    subject
+        Id of the animal; by default what the file says.
     **options
         Options of the reader, see ``neq.readers.<kind>``.
 
@@ -62,7 +69,8 @@ def read_recording(
     if place is None and kind != "synthetic":
         raise RecordingError(f"A recording of kind {kind!r} needs a path, found none; give that of {KINDS[kind]}.")
     _check_options(kind, read, options)
-    return read(place, session=session or (kind if place is None else place.stem), **options)
+    recording = read(place, session=session or (kind if place is None else place.stem), **options)
+    return recording if subject is None else replace(recording, subject=str(subject))
 
 
 def detect_kind(path: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""Read an NWB file with h5py: units, areas, quality columns and intervals; never waveforms, LFP or amplitudes."""
+"""Read an NWB file with h5py: units, areas, quality columns, intervals, subject; no waveforms, LFP or amplitudes."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ def _recording(file: h5py.File, options: Options, path: Path, session: str) -> R
         epochs=epochs,
         source={"kind": "nwb", "path": str(path), "options": options.plain()},
         duration=options.duration,
+        subject=nwb_tables.word(file, "general/subject/subject_id"),
     )
 
 

@@ -15,6 +15,15 @@ def values(column: h5py.Dataset) -> np.ndarray:
     return np.asarray(column[:])
 
 
+def word(file: h5py.Group, path: str) -> str:
+    """Return a single text or number of a file as text, "" where there is none."""
+    found = file.get(path)
+    if not isinstance(found, h5py.Dataset) or found.shape is None or found.size != 1:
+        return ""
+    value = (found.asstr() if h5py.check_string_dtype(found.dtype) is not None else found)[()]
+    return str(np.ravel(value)[0]).strip()
+
+
 def scalar_columns(table: h5py.Group, n_row: int) -> list[str]:
     """Return the names of the columns that hold one number, truth value or word per row, without reading them."""
     return [name for name in table if name not in NOT_QUALITY and _is_scalar(table, name, n_row)]

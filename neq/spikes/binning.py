@@ -88,6 +88,7 @@ class BinnedSpikes:
         lost = 1.0 - len(self.rows) / spike_count.sum() if spike_count.sum() else 0.0
         attrs = {
             "session": self.recording.session,
+            "subject": self.recording.subject,
             "bin_size": grid.bin_size,
             "collision_share": float(lost),
             "source": json.dumps(self.recording.source, sort_keys=True),

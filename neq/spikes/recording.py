@@ -44,6 +44,9 @@ class Recording:
         whole multiples of it can be made.
     duration
         End of the recording (s), where it is known. Where it is not, the last spike of all stands for it.
+    subject
+        Id of the animal, "" where it is not known. No value depends on it: it says which sessions are of one animal,
+        and with that what their errors are taken over.
 
     Examples
     --------
@@ -59,6 +62,7 @@ class Recording:
     source: dict[str, Any] = field(default_factory=dict)
     bin_size: float | None = None
     duration: float | None = None
+    subject: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epochs", self.epochs.sort_values(["start", "stop"], kind="stable", ignore_index=True))

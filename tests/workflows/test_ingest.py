@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_write_spikes__states_the_facts(tmp_path):
         "n_spike": n_spike,
         "spikes_lost": n_spike - int(expected["spikes"].sum()),
         "conditions": {"rest": 390, "task": 700},
+        "subject": "",
         "files": {},
     }
 
@@ -77,6 +79,19 @@ def test_write_spikes__does_nothing_where_the_store_is(tmp_path, monkeypatch):
     first = ingest.write_spikes(make(), 0.05, tmp_path)
     monkeypatch.setattr(ingest, "bin_sparse", None)  # calling it would raise
     assert ingest.write_spikes(make(), 0.05, tmp_path) == first
+
+
+def test_write_spikes__says_whose_they_are_and_bins_nothing_anew_for_it(tmp_path, monkeypatch):
+    first = ingest.write_spikes(replace(make(), subject="m1"), 0.05, tmp_path)
+    assert first.facts["subject"] == "m1" == ingest.open_spikes(tmp_path / first.path).attrs["subject"]
+    older = json.loads((tmp_path / first.path / "zarr.json").read_text())
+    del older["attributes"]["subject"]  # as stores were before they knew of animals
+    (tmp_path / first.path / "zarr.json").write_text(json.dumps(older))
+    monkeypatch.setattr(ingest, "bin_sparse", None)  # calling it would raise
+    second = ingest.write_spikes(replace(make(), subject="m2"), 0.05, tmp_path)
+    assert second == replace(first, facts={**first.facts, "subject": "m2"})
+    assert ingest.open_spikes(tmp_path / second.path).attrs["subject"] == "m2"
+    assert ingest.check_spikes(tmp_path / second.path)
 
 
 def test_spikes_name__follows_content_options_and_binning_not_the_path():

@@ -66,6 +66,28 @@ def path(tmp_path_factory):
     return write(name, electrodes_of, lambda file: units_of(file, electrodes=True), intervals_of)
 
 
+def test_nwb__animal(path, tmp_path):
+    def subject_of(nwbfile):
+        nwbfile.subject = pynwb.file.Subject(subject_id="M-7", species="Mus musculus")
+
+    known = write(tmp_path / "known.nwb", lambda file: units_of(file, electrodes=False), subject_of)
+    assert read_recording(path).subject == ""
+    assert read_recording(known).subject == "M-7"
+    assert read_recording(known, subject="of the notebook").subject == "of the notebook"
+    assert bin_spikes(read_recording(known), 0.5).attrs["subject"] == "M-7"
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [(408021, "408021"), (b" M-7 ", "M-7"), ([b"M-7"], "M-7"), ("", ""), (h5py.Empty("S1"), ""), ([b"a", b"b"], "")],
+)
+def test_nwb__ids_of_animals_as_exporters_write_them(tmp_path, stored, read):
+    path = write(tmp_path / "a.nwb", lambda file: units_of(file, electrodes=False))
+    with h5py.File(path, "a") as file:
+        file["general/subject/subject_id"] = stored
+    assert read_recording(path).subject == read
+
+
 def test_nwb__units(path):
     recording = read_recording(path)
     assert recording.session == "mouse"

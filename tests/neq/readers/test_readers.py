@@ -56,6 +56,14 @@ def test_read_recording__unknown_kind_and_option(tmp_path):
         read_recording(kind="synthetic", n_units=4)
 
 
+def test_read_recording__names_the_animal(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, S=np.eye(2), bin_size=0.1)
+    assert read_recording(path).subject == ""
+    assert read_recording(path, subject=408021).subject == "408021"  # an id of digits need not be quoted
+    assert read_recording(path, subject=408021).source == read_recording(path).source
+
+
 def test_read_recording__names_a_missing_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "neq.readers.nwb", raising=False)
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -178,7 +178,13 @@ def test_bin_spikes__keeps_the_unit_table():
     assert dataset["unit_time"].values.tolist() == [1, 2]  # "time" is that of the bins
     assert dataset["time"].dims == ("bin",)
     assert dataset["time"].attrs["units"] == "s"
-    assert dataset.attrs == {"session": "a", "bin_size": 0.1, "collision_share": 0.0, "source": '{"kind": "test"}'}
+    assert dataset.attrs == {
+        "session": "a",
+        "subject": "",
+        "bin_size": 0.1,
+        "collision_share": 0.0,
+        "source": '{"kind": "test"}',
+    }
 
 
 def test_bin_spikes__leaves_out_a_condition_without_a_whole_bin():
