@@ -1,0 +1,87 @@
+"""The table of sessions of the Visual Behavior Neuropixels release, and which of them are wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from neq.errors import RecordingError
+
+ABNORMAL = ("abnormal_histology", "abnormal_activity")
+"""Columns that are empty for the sessions that the AllenSDK gives by default."""
+
+_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
+
+
+def read_sessions(path: Path, remedy: str, abnormal: bool = False) -> pd.DataFrame:
+    """Return the table of sessions in a file; indexed by their id; ``remedy`` is the command that fetches it anew."""
+    try:
+        table = pd.read_csv(path, dtype={"mouse_id": str})
+    except FileNotFoundError as error:
+        raise RecordingError(f"The table of sessions {str(path)!r} is missing; fetch it: `{remedy}`.") from error
+    except (OSError, ValueError) as error:
+        raise RecordingError(
+            f"The table of sessions {str(path)!r} cannot be read ({str(error).strip()}); delete it and `{remedy}`."
+        ) from error
+    needed = ["ecephys_session_id", "file_id", *(() if abnormal else ABNORMAL)]
+    if missing := [name for name in needed if name not in table]:
+        raise RecordingError(
+            f"The table of sessions {str(path)!r} has no column {', '.join(missing)}; "
+            "use the newest release (0.5.0), whose rows the numbers of published results refer to."
+        )
+    ids = table[["ecephys_session_id", "file_id"]]
+    if not all(map(pd.api.types.is_integer_dtype, ids.dtypes)) or ids["ecephys_session_id"].duplicated().any():
+        raise RecordingError(
+            f"The table of sessions {str(path)!r} has rows without an ecephys_session_id and file_id of their own; "
+            f"delete it and `{remedy}`."
+        )
+    kept = table if abnormal else table[table[list(ABNORMAL)].isna().all(axis=1)]
+    return kept.set_index("ecephys_session_id")
+
+
+def choose_sessions(table: pd.DataFrame, wanted: str | Sequence[str | int] | None) -> list[int]:
+    """Return the ids of the sessions that are wanted, each once, in the order in which they are named.
+
+    Parameters
+    ----------
+    table
+        Sessions there are.
+    wanted
+        Ids and slices of rows as Python writes them, also as one text with commas; None: all.
+
+    Raises
+    ------
+    RecordingError
+        There is no such id, or a slice names no row.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(index=[901, 905, 903])
+    >>> choose_sessions(table, "0:2"), choose_sessions(table, "903,0:2"), choose_sessions(table, [905])
+    ([901, 905], [903, 901, 905], [905])
+    """
+    if wanted is None:
+        return [int(known) for known in table.index]
+    parts = wanted.split(",") if isinstance(wanted, str) else [str(one) for one in wanted]
+    chosen = [session for part in parts for session in _named(table, part.strip())]
+    return list(dict.fromkeys(chosen))
+
+
+def _named(table: pd.DataFrame, part: str) -> list[int]:
+    """Return the ids that one id or slice of rows names."""
+    there = f"there are {len(table)} sessions"
+    there += f", {table.index[0]} to {table.index[-1]}" if len(table) else ""
+    if found := _SLICE.fullmatch(part):
+        rows = slice(*(int(number) if number else None for number in found.groups()))
+        sessions = [] if rows.step == 0 else [int(known) for known in table.index[rows]]
+        if not sessions:
+            raise RecordingError(f"Rows {part} of the table of sessions are none: {there}; choose rows among them.")
+        return sessions
+    if not re.fullmatch(r"\d+", part):
+        raise RecordingError(f"Expected the id of a session or rows such as 0:103, found {part!r}; {there}.")
+    if int(part) not in table.index:
+        raise RecordingError(f"There is no session {part}: {there}; `neq fetch allen-vbn --dry-run` lists them.")
+    return [int(part)]
