@@ -161,8 +161,7 @@ def write_table(group, table) -> None:
 
 def told(code: int, error: Exception) -> int:
     """Say on stderr what went wrong, in one line, and return the code."""
-    sys.stderr.write(" ".join(f"{type(error).__name__}: {error}".split()) + "
-")
+    sys.stderr.write(" ".join(f"{type(error).__name__}: {error}".split()) + "\n")
     return code
 
 
