@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from neq.estimators.order_features import MAX_UNIT
 from workflows.config import RunConfig, Section
 
+from . import neural_sessions
 from .neural_sections import Binning, Count, EstimatorConfig, FigureConfig, Recordings, SelectionConfig
 
 NO_AXIS = ("max_order",)
@@ -62,22 +61,10 @@ class NeuralRecordingsConfig(RunConfig):
         found = [*self._coupling_problems(), *self._estimator_problems(), *self._store_problems()]
         if info.context:
             # elsewhere the config comes back from a store: its files may have moved by now, and are not needed
-            found = [*self._session_problems(), *found]
+            found = [*neural_sessions.problems(self.recordings), *found]
         if found:
             raise ValueError("\n".join(found))
         return self
-
-    def _session_problems(self) -> Iterator[str]:
-        found = [name for name, _ in self._found()]
-        twice = sorted({name for name in found if found.count(name) > 1})
-        if twice:
-            yield (
-                f"recordings.path: two sources would be session {', '.join(twice)}; "
-                "give names, as in path: {a: FILE, b: FILE}"
-            )
-        absent = [name for name in self.recordings.sessions or [] if name not in found]
-        if found and absent:
-            yield f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
 
     def _coupling_problems(self) -> Iterator[str]:
         known = ["session", "condition", *self.axes, "size", "repetition"]
@@ -136,18 +123,7 @@ class NeuralRecordingsConfig(RunConfig):
 
     def session_paths(self) -> list[tuple[str, str | None]]:
         """Return name and path of every session, in the order of the config."""
-        wanted = self.recordings.sessions
-        return [pair for pair in self._found() if wanted is None or pair[0] in wanted]
-
-    def _found(self) -> list[tuple[str, str | None]]:
-        """Return name and path of every source that the path names."""
-        path = self.recordings.path
-        if path is None:
-            return [(name, None) for name in self.recordings.sessions or []]
-        if isinstance(path, dict):
-            return list(path.items())
-        patterns = [path] if isinstance(path, str) else path
-        return [(Path(one).stem, one) for pattern in patterns for one in expand(pattern)]
+        return neural_sessions.chosen(self.recordings)
 
 
 def axis_section(name: str) -> type[Section]:
@@ -164,8 +140,3 @@ def axis_section(name: str) -> type[Section]:
         return possible[name]
     known = ", ".join(possible)
     raise ValueError(f"{name} cannot be an axis; these can: {known}")
-
-
-def expand(pattern: str) -> list[str]:
-    """Return the sorted paths that match a pattern; a path without wildcards is returned as it is."""
-    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]

@@ -18,7 +18,7 @@ from neq.spikes.selection import draw_units
 from neq.spikes.surrogates import surrogate
 from workflows import ingest
 
-from . import neural_compute
+from . import neural_compute, neural_sessions
 from .base import Axis, Cell, Output, Prepared, Source, Study
 from .neural_config import NeuralRecordingsConfig, axis_section
 from .neural_outputs import outputs
@@ -53,9 +53,7 @@ class NeuralRecordings(Study):
         config = self.config
         sessions = tuple(name for name, _ in config.session_paths())
         if not sessions:
-            raise RecordingError(
-                f"No file matches recordings.path {config.recordings.path}; name at least one, relative to $NEQ_DATA."
-            )
+            raise RecordingError(neural_sessions.nothing_found(config.recordings))
         sizes = tuple(ALL if size == "all" else size for size in config.sizes)
         return (
             Axis("session", sessions, "ingest"),
@@ -108,7 +106,8 @@ class NeuralRecordings(Study):
         recordings, paths = self.config.recordings, dict(self.config.session_paths())
         if recordings.path is None or not paths:
             return self.config
-        return self.config.model_copy(update={"recordings": recordings.model_copy(update={"path": paths})})
+        update = {"path": paths, "sessions": recordings.sessions if isinstance(recordings.sessions, list) else None}
+        return self.config.model_copy(update={"recordings": recordings.model_copy(update=update)})
 
     def warm_up(self) -> tuple[dict[str, Any], ...]:
         """Return a small synthetic session, and one with orders where these are stored."""

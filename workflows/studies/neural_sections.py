@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from neq.estimators.splits import SPLITS
 from neq.spikes.selection import ORDERS, parse_comparison
@@ -16,26 +16,35 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+def _as_text(sessions: Any) -> Any:
+    """Return ids of sessions as text; YAML reads those of the Allen release as numbers."""
+    if isinstance(sessions, list):
+        return [_as_text(one) for one in sessions]
+    return str(sessions) if isinstance(sessions, int) and not isinstance(sessions, bool) else sessions
+
+
 class Recordings(Section):
     """Where the sessions are."""
 
     kind: Literal["arrays", "nwb", "phy", "allen", "synthetic"] | None = None
     """Format of the source; null: found by content."""
     path: DataPath | list[DataPath] | dict[str, DataPath] | None = None
-    """A file, a pattern, a list of them, or session: file. Looked for in $NEQ_DATA, then beside the config."""
-    sessions: list[str] | None = None
-    """Names of synthetic sessions, or which of the found sessions to take; null: all."""
+    """A file, a pattern, a list of them, session: file, or the folder of an Allen cache. Looked for in $NEQ_DATA, then
+    beside the config."""
+    sessions: Annotated[list[str] | str | None, BeforeValidator(_as_text)] = None
+    """Names of synthetic sessions, or which of the found sessions to take; of an Allen cache also rows of its table of
+    sessions, such as "0:103". null: all."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the reader."""
 
     @model_validator(mode="after")
     def _something_to_read(self) -> Self:
         if self.kind == "synthetic":
-            if not self.sessions or self.path is not None:
+            if not self.sessions or not isinstance(self.sessions, list) or self.path is not None:
                 raise ValueError("a synthetic recording needs sessions (a list of names) and no path")
         elif self.path is None:
             raise ValueError("expected a path: a file, a pattern, a list of them, or a mapping session: file")
-        if self.sessions is not None and len(set(self.sessions)) < len(self.sessions):
+        if isinstance(self.sessions, list) and len(set(self.sessions)) < len(self.sessions):
             raise ValueError("a session is named twice; name each once")
         return self
 

@@ -12,8 +12,9 @@ from neq.spikes.selection import draw_units
 from workflows import config as configs
 from workflows.commands import pipeline
 from workflows.studies import neural_recordings, study_class
-from workflows.studies.neural_config import axis_section, expand
+from workflows.studies.neural_config import axis_section
 from workflows.studies.neural_figures import truth
+from workflows.studies.neural_sessions import expand
 
 BASE = """
 recordings: {kind: synthetic, sessions: [a, b], options: {n_unit: 12, duration: 60}}

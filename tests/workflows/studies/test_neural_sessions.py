@@ -1,0 +1,74 @@
+"""Sessions by name, pattern, and row of an Allen cache's table."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from neq.errors import ConfigError, RecordingError
+from workflows import config as configs
+from workflows import studies
+
+CACHE = Path(__file__).parents[2] / "reference_data" / "allen" / "cache"
+CONFIG = """
+study: neural_recordings
+recordings: {kind: allen, path: %s}
+conditions: [active]
+sizes: [10]
+"""
+
+
+def load(tmp_path, *overrides, path=CACHE):
+    file = tmp_path / "run.yaml"
+    file.write_text(CONFIG % path)
+    return configs.load(file, overrides)
+
+
+def sessions(config):
+    return [name for name, _ in config.session_paths()]
+
+
+def test_session_paths__of_a_cache_are_the_rows_of_its_table(tmp_path):
+    config = load(tmp_path)
+    # the third row is abnormal, which the published study left out
+    assert sessions(config) == ["1064644573", "1064644574"]
+    assert all(Path(path).is_file() for _, path in config.session_paths())
+
+
+@pytest.mark.parametrize(
+    "wanted, expected",
+    [
+        ('"1:2"', ["1064644574"]),
+        ('":"', ["1064644573", "1064644574"]),
+        ("1064644574", ["1064644574"]),
+        ("[1064644574, 1064644573]", ["1064644574", "1064644573"]),
+    ],
+)
+def test_session_paths__rows_and_ids(tmp_path, wanted, expected):
+    assert sessions(load(tmp_path, f"recordings.sessions={wanted}")) == expected
+
+
+@pytest.mark.parametrize("wanted", ['"8:9"', "[7]", "[last]"])
+def test_load__names_what_the_cache_has(tmp_path, wanted):
+    with pytest.raises(ConfigError, match="there are 2 sessions, 1064644573 to 1064644574"):
+        load(tmp_path, f"recordings.sessions={wanted}")
+
+
+def test_load__rows_are_of_a_cache_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"recordings\.sessions: rows such as 0:1 are of an Allen cache's table"):
+        load(tmp_path, 'recordings.sessions="0:1"', "recordings.kind=nwb", path=tmp_path / "*.nwb")
+
+
+def test_axes__say_how_to_get_a_cache(tmp_path):
+    config = load(tmp_path, path=tmp_path / "allen-vbn")
+    with pytest.raises(RecordingError, match=r"neq fetch allen-vbn --to .*allen-vbn"):
+        studies.study_class(config.study)(config).axes()
+
+
+def test_resolved__does_not_need_the_table_again(tmp_path):
+    cache = shutil.copytree(CACHE, tmp_path / "cache")
+    config = load(tmp_path, 'recordings.sessions="1:2"', path=cache)
+    resolved = studies.study_class(config.study)(config).resolved()
+    shutil.rmtree(cache)
+    assert sessions(resolved) == ["1064644574"]
+    assert sessions(configs.rebuild(configs.science(resolved))) == ["1064644574"]

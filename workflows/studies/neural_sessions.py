@@ -1,0 +1,96 @@
+"""Which sessions the section ``recordings`` names, and where each of them is."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from neq.errors import RecordingError
+from neq.readers import allen_cache
+
+from .neural_sections import Recordings
+
+Sessions = list[tuple[str, str | None]]
+"""Name and path of each session."""
+
+
+def chosen(recordings: Recordings) -> Sessions:
+    """Return name and path of every session that the section names, in the order of the config or of a cache's table.
+
+    Raises
+    ------
+    neq.errors.RecordingError
+        A cache cannot be read, or does not have the sessions named.
+    """
+    if (folder := _cache_folder(recordings)) is not None:
+        # downloaded or not: a session that is missing fails by itself, and says so
+        cache = allen_cache.open_cache(folder)
+        ids = allen_cache.choose_sessions(cache.sessions(), recordings.sessions)
+        return [(str(one), str(cache.session_file(one))) for one in ids]
+    wanted = recordings.sessions
+    return [pair for pair in _found(recordings) if wanted is None or pair[0] in wanted]
+
+
+def problems(recordings: Recordings) -> Iterator[str]:
+    """Say what is wrong with the names of sessions: two of one name, or one that no source has."""
+    if _cache_folder(recordings) is not None:
+        try:
+            chosen(recordings)
+        except RecordingError as error:
+            yield f"recordings: {error}"
+        return
+    if isinstance(recordings.sessions, str):
+        yield f"recordings.sessions: rows such as {recordings.sessions} are of an Allen cache's table; give a list"
+        return
+    found = [name for name, _ in _found(recordings)]
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        yield (
+            f"recordings.path: two sources would be session {', '.join(twice)}; "
+            "give names, as in path: {a: FILE, b: FILE}"
+        )
+    absent = [name for name in recordings.sessions or [] if name not in found]
+    if found and absent:
+        yield f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
+
+
+def nothing_found(recordings: Recordings) -> str:
+    """Say why there is no session, and what to do."""
+    path = recordings.path
+    if _is_cache_to_come(recordings):
+        return (
+            f"There is no cache of the Allen release at recordings.path {path}; name yours, "
+            f"or make it with `neq fetch allen-vbn --to {path}`."
+        )
+    return f"No file matches recordings.path {path}; name at least one, relative to $NEQ_DATA."
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the sorted paths that match a pattern; a path without wildcards is returned as it is."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+
+
+def _found(recordings: Recordings) -> Sessions:
+    """Return name and path of every source that the path names."""
+    path = recordings.path
+    if path is None:
+        return [(name, None) for name in recordings.sessions or []]
+    if isinstance(path, dict):
+        return list(path.items())
+    patterns = [path] if isinstance(path, str) else path
+    if _is_cache_to_come(recordings):
+        return []
+    return [(Path(one).stem, one) for pattern in patterns for one in expand(pattern)]
+
+
+def _cache_folder(recordings: Recordings) -> Path | None:
+    """Return the path where it is the folder of an Allen cache."""
+    path = recordings.path
+    return Path(path) if isinstance(path, str) and allen_cache.is_cache(Path(path)) else None
+
+
+def _is_cache_to_come(recordings: Recordings) -> bool:
+    """Whether the path names a cache that is not here yet, so that its sessions are not known."""
+    path = recordings.path
+    return recordings.kind == "allen" and isinstance(path, str) and not Path(path).suffix and not glob.has_magic(path)
