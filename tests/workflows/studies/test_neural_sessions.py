@@ -36,7 +36,7 @@ def test_session_paths__of_a_cache_are_the_rows_of_its_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wanted, expected",
+    ("wanted", "expected"),
     [
         ('"1:2"', ["1064644574"]),
         ('":"', ["1064644573", "1064644574"]),
