@@ -37,7 +37,7 @@ and then opens no file), so that neq never imports this module: ``neq.readers.al
 INTO holds the groups ``units`` (units merged with their channels, uppermost first, one dataset per column; ``good``:
 whether the published preprocessing keeps it), ``presentations``, and the spike times (s) of the units one after another
 in ``spike_times``, of which ``spike_offsets`` (unit + 1,) says where each unit's begin. Columns with missing entries
-have a mask in the group ``missing`` beside them. Attributes: session, subject, versions.
+have a mask in the group ``missing`` beside them. Attributes: format, session, subject, versions.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ FILE_UNREADABLE, ENVIRONMENT_BROKEN, NOT_WRITTEN = 3, 4, 5
 """Exit codes; the last line on stderr says more."""
 GOOD = {"snr": (1.0, None), "isi_violations": (None, 1.0), "firing_rate": (0.1, None)}
 """Column -> what the published preprocessing asks to exceed and to stay below."""
+FORMAT = "answers of the Allen SDK, 1"
+"""Says what INTO is; the number is raised when its layout changes."""
 PACKAGES = ("allensdk", "hdmf", "numpy", "pandas", "pynwb")
 
 
@@ -136,6 +138,7 @@ def write(into: Path, units, presentations, spike_times, metadata) -> None:
         for start, train in zip(offsets[:-1], trains, strict=True):
             flat[start : start + len(train)] = train
         file["spike_offsets"] = offsets
+        file.attrs["format"] = FORMAT
         file.attrs["session"] = str(metadata["ecephys_session_id"])
         file.attrs["subject"] = str(metadata["mouse_id"])
         file.attrs["versions"] = json.dumps({name: importlib.metadata.version(name) for name in PACKAGES})
