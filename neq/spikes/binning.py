@@ -167,18 +167,18 @@ def bin_sparse(recording: Recording, bin_size: float = 0.01) -> BinnedSpikes:
             f"(the longest lasts {(recording.epochs['stop'] - recording.epochs['start']).max():g} s); use smaller bins."
         )
     first_slot = np.cumsum(grid.n_slot) - grid.n_slot
-    rows, counts, last = [], [], 0.0
+    slots = (grid.start, grid.stop, first_slot, grid.n_slot, grid.edges, bin_size, grid.slot_row)
+    # grown in place: pieces and what they are joined to would take the memory twice
+    rows, offsets, counts, last = np.empty(0, dtype=np.int32), [0], [], 0.0
     for times in recording.trains():
-        found = np.empty(len(times), dtype=np.int32)
-        n_row, n_inside = kernels.spike_rows(
-            times, grid.start, grid.stop, first_slot, grid.n_slot, grid.edges, bin_size, grid.slot_row, found
-        )
-        rows.append(found[:n_row].copy())
+        rows.resize(offsets[-1] + len(times), refcheck=False)
+        n_row, n_inside = kernels.spike_rows(times, *slots, rows[offsets[-1] :])
+        offsets.append(offsets[-1] + n_row)
         counts.append(n_inside)
         last = max(last, times[-1]) if len(times) else last
     _check_tail(recording, last)
-    offsets = np.concatenate([[0], np.cumsum([len(found) for found in rows])]).astype(np.int64)
-    return BinnedSpikes(recording, grid, np.concatenate(rows), offsets, np.array(counts, dtype=np.int64))
+    rows.resize(offsets[-1], refcheck=False)
+    return BinnedSpikes(recording, grid, rows, np.array(offsets), np.array(counts, dtype=np.int64))
 
 
 def _plain(column: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 import itertools
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_blocks__do_not_depend_on_their_size(n_bin):
     assert [first for first, _ in blocks] == list(range(0, binned.grid.n_bin, n_bin))
     whole = np.concatenate([block for _, block in blocks])
     np.testing.assert_array_equal(whole, bin_spikes(recording, 0.05)["spikes"])
+
+
+def test_bin_sparse__needs_little_more_memory_than_what_it_returns():
+    train = np.arange(50_000) * 0.01 + 0.005
+    recording = Recording("a", unit_table(range(100)), [train] * 100, epoch_table(stop=500.0))
+    bin_sparse(recording, 0.01)  # compiles
+    tracemalloc.start()
+    rows = bin_sparse(recording, 0.01).rows
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(rows) == 100 * 50_000
+    assert peak < 1.3 * rows.nbytes
 
 
 def test_bin_spikes__overlapping_conditions_share_bins():
