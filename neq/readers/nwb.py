@@ -56,12 +56,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
         The file cannot be read or does not hold what is needed.
     """
     wanted = checked(Options, options, "nwb")
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
-    except FileNotFoundError as error:
-        raise RecordingError(f"Recording {str(path)!r} does not exist; check the path.") from error
-    except OSError as error:
-        raise RecordingError(f"{str(path)!r} is not a readable HDF5 file ({error}); copy it again.") from error
+    file = open_file(path)
     try:
         return _recording(file, wanted, path, session)
     except BaseException:
@@ -69,16 +64,49 @@ def read(path: Path, session: str, **options: Any) -> Recording:
         raise
 
 
-def _recording(file: h5py.File, options: Options, path: Path, session: str) -> Recording:
+def open_file(path: Path) -> h5py.File:
+    """Return an NWB file, open for reading.
+
+    Raises
+    ------
+    RecordingError
+        It is missing, cut off or not HDF5.
+    """
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+    except FileNotFoundError as error:
+        raise RecordingError(f"Recording {str(path)!r} does not exist; check the path.") from error
+    except OSError as error:
+        raise RecordingError(f"{str(path)!r} is not a readable HDF5 file ({error}); copy it again.") from error
+
+
+def units_of(file: h5py.File) -> h5py.Group:
+    """Return the units table of a file.
+
+    Raises
+    ------
+    RecordingError
+        There is none, or none with spike times.
+    """
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units or "spike_times_index" not in units:
         found = ", ".join(units if isinstance(units, h5py.Group) else file) or "nothing"
         raise RecordingError(
-            f"Expected in {str(path)!r} an NWB units table with spike_times and spike_times_index, found {found}; "
+            f"Expected in {file.filename!r} an NWB units table with spike_times and spike_times_index, found {found}; "
             "sort the spikes first, or choose the file that holds them."
         )
+    return units
+
+
+def spike_trains(units: h5py.Group, rows: np.ndarray | None = None) -> SpikeTrains:
+    """Return the spike times of a units table, or of some of its ``rows``; they stay in the file until asked for."""
     offsets = np.concatenate([[0], units["spike_times_index"][:].astype(np.int64)])
-    trains = SpikeTrains(units["spike_times"], offsets, owner=file)
+    return SpikeTrains(units["spike_times"], offsets, owner=units.file, rows=rows)
+
+
+def _recording(file: h5py.File, options: Options, path: Path, session: str) -> Recording:
+    units = units_of(file)
+    trains = spike_trains(units)
     table = _units(file, units, len(trains), options, path)
     if options.conditions is not None:
         epochs = nwb_intervals.epochs(file, options.conditions, path)

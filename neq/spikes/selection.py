@@ -6,12 +6,15 @@ import fnmatch
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from .. import seeds
 from ..errors import ImpossibleError, SelectionError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ORDERS = ("random", "most_active", "least_active", "rate_matched")
 COMPARISONS = {
@@ -159,12 +162,27 @@ def _rules(units: xr.Dataset, activity: np.ndarray, selection: Selection) -> dic
 
 
 def _compare(units: xr.Dataset, column: str, condition: str) -> np.ndarray:
-    """Return which units satisfy ``condition`` in ``column`` (unit,); NaN satisfies none."""
+    """Return which units satisfy ``condition`` in ``column`` (unit,)."""
     per_unit = [str(name) for name, array in units.variables.items() if array.dims == ("unit",)]
     if column not in per_unit:
         raise SelectionError(f"the unit table has no column {column!r}; it has {', '.join(sorted(per_unit))}")
+    return satisfied(units[column].values, column, condition)
+
+
+def satisfied(values: np.ndarray, column: str, condition: str) -> np.ndarray:
+    """Return which ``values`` of a column of the unit table satisfy a condition (unit,); NaN satisfies none.
+
+    Raises
+    ------
+    SelectionError
+        The condition is none, or compares numbers with text.
+
+    Examples
+    --------
+    >>> satisfied(np.array([0.5, 2.0, np.nan]), "snr", "> 1").tolist()
+    [False, True, False]
+    """
     symbol, wanted = parse_comparison(condition)
-    values = units[column].values
     if values.dtype.kind in "biuf":
         if not isinstance(wanted, float):
             raise SelectionError(f"column {column!r} holds numbers; compare it with a number, not as in {condition!r}")

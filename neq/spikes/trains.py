@@ -24,6 +24,8 @@ class SpikeTrains(Sequence[np.ndarray]):
         Divides the entries: 1 where they are seconds, the sampling rate (Hz) where they are samples.
     owner
         Kept alive with the trains (the open file of a dataset).
+    rows
+        Which units of ``offsets`` there are here, in this order; by default all.
 
     Examples
     --------
@@ -32,8 +34,10 @@ class SpikeTrains(Sequence[np.ndarray]):
     [[1.0, 2.0], [1.5]]
     """
 
-    def __init__(self, flat: Any, offsets: Any, rate: float = 1.0, owner: Any = None) -> None:
+    def __init__(self, flat: Any, offsets: Any, rate: float = 1.0, owner: Any = None, rows: Any = None) -> None:
         self.flat, self.offsets, self.rate, self.owner = flat, np.asarray(offsets, dtype=np.int64), rate, owner
+        chosen = range(len(self.offsets) - 1) if rows is None else np.asarray(rows, dtype=np.int64).tolist()
+        self.rows: Sequence[int] = chosen
         if len(self.offsets) == 0 or (np.diff(self.offsets) < 0).any() or self.offsets[-1] > len(flat):
             raise RecordingError(
                 f"The spike index must rise from 0 to at most the number of spike times ({len(flat)}), "
@@ -41,7 +45,7 @@ class SpikeTrains(Sequence[np.ndarray]):
             )
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.rows)
 
     @overload
     def __getitem__(self, row: int) -> np.ndarray: ...
@@ -52,12 +56,12 @@ class SpikeTrains(Sequence[np.ndarray]):
             return [self[index] for index in range(*row.indices(len(self)))]
         if not -len(self) <= row < len(self):
             raise IndexError(row)
-        row %= len(self)
+        row = self.rows[row]
         times = np.asarray(self.flat[self.offsets[row] : self.offsets[row + 1]], dtype=float)
         return times if self.rate == 1.0 else times / self.rate
 
     def last(self) -> float:
-        """Return the time of the last spike of all (s), 0 where there is none; reads ``flat`` in pieces."""
+        """Return the time of the last spike in ``flat`` (s), 0 where there is none; read in pieces."""
         step, end = 1 << 20, int(self.offsets[-1])
         pieces = (np.asarray(self.flat[start : min(start + step, end)], dtype=float) for start in range(0, end, step))
         return max((float(np.nanmax(piece)) for piece in pieces if not np.isnan(piece).all()), default=0.0) / self.rate

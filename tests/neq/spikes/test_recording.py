@@ -110,6 +110,16 @@ def test_spike_trains__reads_only_the_slice_asked_for():
         trains[3]
 
 
+def test_spike_trains__of_some_units_in_another_order():
+    trains = SpikeTrains(np.array([2.0, 4.0, 6.0, 8.0, 9.0]), [0, 2, 2, 5], rate=2.0, rows=[2, 0])
+    assert [train.tolist() for train in trains] == [[3.0, 4.0, 4.5], [1.0, 2.0]]
+    assert len(trains) == 2
+    assert trains[-1].tolist() == [1.0, 2.0]
+    assert trains.last() == 4.5
+    with pytest.raises(IndexError):
+        trains[2]
+
+
 @pytest.mark.parametrize("offsets", [[0, 3, 2], [0, 9], []])
 def test_spike_trains__refuses_a_damaged_index(offsets):
     with pytest.raises(RecordingError, match="damaged"):
