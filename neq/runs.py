@@ -41,7 +41,8 @@ def open_run(path: str | Path, variables: Sequence[str] | None = None) -> xr.Dat
     Dataset
         Axes in ascending order (the size ``all``, stored as 0, last; ``size_label`` spells it out; the undisturbed
         label ``none`` of an axis first). Numbers of cells that are not ``ok`` are NaN, so integers come as floats.
-        ``status`` and ``quality_flags`` are text. Arrays with more dimensions than the axes (theta, drawn units) stay
+        ``status`` and ``quality_flags`` are text, and so is ``subject`` on session: the animals, "" where one is not
+        known. Arrays with more dimensions than the axes (theta, drawn units) stay
         on disk until they are indexed, with their fill value where a cell has none; a cell that is not needed may
         have been computed: take of them what is ``ok``.
 
@@ -207,6 +208,8 @@ def _label(dataset: xr.Dataset, header: dict[str, Any]) -> xr.Dataset:
     if "size" in dataset.coords:
         words = ["all" if label == 0 else str(label) for label in dataset["size"].values.tolist()]
         dataset = dataset.assign_coords(size_label=("size", np.array(words, dtype=str)))
+    if "session" in dataset.dims and "subject" not in dataset.dims:
+        dataset = dataset.assign_coords(subject=_subjects(dataset["session"], header))
     dataset.attrs = {
         "run": str(header["run"]),
         "study": str(header.get("study", "")),
@@ -217,3 +220,11 @@ def _label(dataset: xr.Dataset, header: dict[str, Any]) -> xr.Dataset:
         "config": json.dumps(header.get("config", {})),
     }
     return dataset
+
+
+def _subjects(session: xr.DataArray, header: dict[str, Any]) -> tuple[str, np.ndarray, dict[str, str]]:
+    """Return the coordinate that names the animals, as they were known when the spikes were prepared."""
+    facts = [(one["labels"].get("session"), one["facts"]) for one in header.get("prepared", [])]
+    known = {name: str(fact["subject"]) for name, fact in facts if fact.get("subject")}
+    names = np.array([known.get(name, "") for name in session.values.tolist()], dtype=str)
+    return "session", names, {"long_name": "animal of the session", "comment": "empty: unknown"}

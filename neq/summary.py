@@ -1,4 +1,4 @@
-"""Summaries of a sweep: repetitions are averaged inside a session first, sessions are the sample."""
+"""Summaries of a sweep: means over the repetitions of a session, then over the sessions of an animal, then of all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from . import samples
 from .errors import NeqError
+from .samples import Sample
 from .variables import QUALITY_FLAGS
 
 VALUES = ("entropy_production", "entropy_production_rate", "entropy_production_per_spike")
@@ -28,7 +30,7 @@ MEDIANS = (
 """Variables of which the median over the cells of a point is told, where the dataset has them."""
 
 COUNTED = ("ok", "failed", "impossible", "pending", "not_needed")
-SAMPLE = ("session", "repetition")
+DRAWS = ("session", "repetition")
 
 
 class SummaryError(NeqError, ValueError):
@@ -49,14 +51,17 @@ def summarise(dataset: xr.Dataset, values: Sequence[str] | None = None) -> xr.Da
     Returns
     -------
     Dataset
-        For each value ``v`` on the axes without session and repetition: ``v`` (mean over repetitions, then over
-        sessions), ``v_sem`` (over sessions; NaN below two), ``v_spread`` (standard deviation over repetitions inside
-        a session, averaged over sessions), ``v_n_session``, ``v_n_repetition_min`` and ``_max`` (over the sessions
-        that have any), ``v_by_session`` (the sample itself). With several conditions also ``v_difference`` of each
-        pair along ``contrast``, taken inside each session and repetition (same units drawn) before any average,
-        with ``_sem``, ``_spread``, ``_n_session``, and over sessions the 95 % t interval ``_low``, ``_high`` and
-        ``_p_value``. Per point: ``n_cell``, ``n_ok`` and the other states, ``n_possible``, mean ``n_unit``,
-        ``share_<flag>`` of the ok cells, ``<variable>_median``.
+        The sample is the animal where every session that has a value is of a known one, and they are not all of the
+        same one; else the session. The attributes ``sample`` (``"subject"`` or ``"session"``) and ``sample_note`` (why
+        it is the session) say which. For each value ``v`` on the axes without session and repetition: ``v`` (mean over
+        repetitions, then over the sessions of an animal, then over animals), ``v_sem`` (over the sample; NaN below
+        two), ``v_spread`` (standard deviation over repetitions inside a session, averaged over sessions),
+        ``v_n_session``, ``v_n_subject`` (where animals are the sample), ``v_n_repetition_min`` and ``_max`` (over the
+        sessions that have any), ``v_by_session``, whose animals are the coordinate ``session_subject``, and
+        ``v_by_subject``. With several conditions also ``v_difference`` of each pair along ``contrast``, taken inside
+        each session and repetition (same units drawn) before any average, with ``_sem``, ``_spread``, the counts, and
+        over the sample the 95 % t interval ``_low``, ``_high`` and ``_p_value``. Per point: ``n_cell``, ``n_ok`` and
+        the other states, ``n_possible``, mean ``n_unit``, ``share_<flag>`` of the ok cells, ``<variable>_median``.
 
     Raises
     ------
@@ -79,40 +84,44 @@ def summarise(dataset: xr.Dataset, values: Sequence[str] | None = None) -> xr.Da
         raise SummaryError(
             f"the dataset has no variable {', '.join(missing)}; it has {', '.join(map(str, dataset.data_vars))}"
         )
-    dataset = dataset.expand_dims([dim for dim in SAMPLE if dim not in dataset.dims])
+    dataset = samples.with_subjects(dataset.expand_dims([dim for dim in DRAWS if dim not in dataset.dims]))
     ok = dataset["status"] == "ok"
+    cells = {name: dataset[name].where(ok & np.isfinite(dataset[name])) for name in names}
+    sample = samples.find(cells.values())
     parts = _counts(dataset, ok) | _flags(dataset, ok) | _medians(dataset, ok)
     for name in names:
-        cells = dataset[name].where(ok & np.isfinite(dataset[name]))
-        parts |= _point(cells, name)
+        parts |= _point(cells[name], name, sample)
         if dataset.sizes.get("condition", 1) > 1:
-            parts |= _contrasts(cells, name)
+            parts |= _contrasts(cells[name], name, sample)
     summary = xr.Dataset(parts)
     if "size_label" in dataset.coords:
         summary = summary.assign_coords(size_label=dataset["size_label"])
-    return summary.assign_attrs(dataset.attrs)
+    return summary.assign_attrs(dataset.attrs, sample=sample.dim, sample_note=sample.note)
 
 
-def _point(cells: xr.DataArray, name: str) -> dict[str, xr.DataArray]:
-    """Summarise cells (NaN where there is none): repetitions first, then sessions."""
+def _point(cells: xr.DataArray, name: str, sample: Sample) -> dict[str, xr.DataArray]:
+    """Summarise cells (NaN where there is none): repetitions first, then the sessions of an animal, then the sample."""
     by_session = cells.mean("repetition")
+    by_sample = sample.of(by_session)
     n_repetition = cells.count("repetition")
-    n_session = by_session.count("session")
     occupied = n_repetition.where(n_repetition > 0)
     units, what = cells.attrs.get("units", ""), cells.attrs.get("long_name", name)
     parts = {
-        name: (by_session.mean("session"), units, what),
-        f"{name}_sem": (_sem(by_session), units, f"standard error over sessions: {what}"),
+        name: (by_sample.mean(sample.dim), units, what),
+        f"{name}_sem": (_sem(by_sample, sample.dim), units, f"standard error over {sample.many}: {what}"),
         f"{name}_spread": (_deviation(cells, "repetition").mean("session"), units, f"SD over repetitions: {what}"),
-        f"{name}_n_session": (n_session, "1", "sessions with a value"),
+        f"{name}_n_session": (by_session.count("session"), "1", "sessions with a value"),
         f"{name}_n_repetition_min": (occupied.min("session").fillna(0).astype(int), "1", "fewest repetitions"),
         f"{name}_n_repetition_max": (n_repetition.max("session"), "1", "most repetitions of a session"),
         f"{name}_by_session": (by_session, units, f"mean over repetitions: {what}"),
     }
+    if sample.dim == "subject":
+        parts[f"{name}_n_subject"] = (by_sample.count("subject"), "1", "animals with a value")
+        parts[f"{name}_by_subject"] = (by_sample, units, f"mean over repetitions, then over sessions: {what}")
     return {key: _described(*part) for key, part in parts.items()}
 
 
-def _contrasts(cells: xr.DataArray, name: str) -> dict[str, xr.DataArray]:
+def _contrasts(cells: xr.DataArray, name: str, sample: Sample) -> dict[str, xr.DataArray]:
     """Summarise the differences of all pairs of conditions, each taken between cells of the same draw."""
     labels = cells["condition"].values.tolist() if "condition" in cells.coords else range(cells.sizes["condition"])
     pairs = list(combinations(range(len(labels)), 2))
@@ -123,33 +132,34 @@ def _contrasts(cells: xr.DataArray, name: str) -> dict[str, xr.DataArray]:
     difference = difference.assign_coords(contrast=text).assign_attrs(cells.attrs)
     difference.attrs["long_name"] = f"paired difference: {cells.attrs.get('long_name', name)}"
     key = f"{name}_difference"
-    parts = _point(difference, key)
-    return parts | _t_interval(parts[key], parts[f"{key}_sem"], parts[f"{key}_n_session"], key)
+    parts = _point(difference, key, sample)
+    return parts | _t_interval(parts, key, sample)
 
 
-def _t_interval(mean: xr.DataArray, sem: xr.DataArray, n: xr.DataArray, key: str) -> dict[str, xr.DataArray]:
-    """Return the 95 % interval of a mean over sessions and the two-sided p-value of its being zero."""
+def _t_interval(parts: dict[str, xr.DataArray], key: str, sample: Sample) -> dict[str, xr.DataArray]:
+    """Return the 95 % interval of a mean over the sample and the two-sided p-value of its being zero."""
+    mean, sem, n = (parts[f"{key}{ending}"] for ending in ("", "_sem", f"_n_{sample.dim}"))
     freedom = (n - 1).where(n > 1)
     half = sem * stats.t.ppf(0.975, freedom)
     score = np.abs(mean) / sem.where(sem > 0)
     p_value = mean.copy(data=2 * stats.t.sf(score, freedom))
     units = mean.attrs["units"]
     return {
-        f"{key}_low": _described(mean - half, units, "lower end of the 95 % t interval over sessions"),
-        f"{key}_high": _described(mean + half, units, "upper end of the 95 % t interval over sessions"),
-        f"{key}_p_value": _described(p_value, "1", "two-sided t test over sessions"),
+        f"{key}_low": _described(mean - half, units, f"lower end of the 95 % t interval over {sample.many}"),
+        f"{key}_high": _described(mean + half, units, f"upper end of the 95 % t interval over {sample.many}"),
+        f"{key}_p_value": _described(p_value, "1", f"two-sided t test over {sample.many}"),
     }
 
 
 def _counts(dataset: xr.Dataset, ok: xr.DataArray) -> dict[str, xr.DataArray]:
     """Count the cells of each point by state and average the number of units in those that are ok."""
     status = dataset["status"]
-    parts = {f"n_{name}": _described((status == name).sum(SAMPLE), "1", f"cells {name}") for name in COUNTED}
-    parts["n_cell"] = _described(xr.ones_like(ok, dtype=int).sum(SAMPLE), "1", "cells of the grid")
+    parts = {f"n_{name}": _described((status == name).sum(DRAWS), "1", f"cells {name}") for name in COUNTED}
+    parts["n_cell"] = _described(xr.ones_like(ok, dtype=int).sum(DRAWS), "1", "cells of the grid")
     possible = parts["n_cell"] - parts["n_impossible"] - parts["n_not_needed"]
     parts["n_possible"] = _described(possible, "1", "cells that can have a value")
     if "n_unit" in dataset:
-        parts["n_unit"] = _described(dataset["n_unit"].where(ok).mean(SAMPLE), "1", "mean number of units")
+        parts["n_unit"] = _described(dataset["n_unit"].where(ok).mean(DRAWS), "1", "mean number of units")
     return parts
 
 
@@ -165,8 +175,8 @@ def _flags(dataset: xr.Dataset, ok: xr.DataArray) -> dict[str, xr.DataArray]:
             # half of the data is fitted in some repetitions only; the others cannot tell
             examined = ok & np.isfinite(dataset["entropy_production_half"])
             flagged = flagged & examined
-        count = examined.sum(SAMPLE)
-        parts[f"share_{name}"] = _described(flagged.sum(SAMPLE) / count.where(count > 0), "1", f"share of cells {name}")
+        count = examined.sum(DRAWS)
+        parts[f"share_{name}"] = _described(flagged.sum(DRAWS) / count.where(count > 0), "1", f"share of cells {name}")
     return parts
 
 
@@ -177,7 +187,7 @@ def _medians(dataset: xr.Dataset, ok: xr.DataArray) -> dict[str, xr.DataArray]:
         if name in dataset:
             array = dataset[name]
             what = f"median over cells: {array.attrs.get('long_name', name)}"
-            parts[f"{name}_median"] = _described(array.where(ok).median(SAMPLE), array.attrs.get("units", "1"), what)
+            parts[f"{name}_median"] = _described(array.where(ok).median(DRAWS), array.attrs.get("units", "1"), what)
     return parts
 
 
@@ -188,10 +198,10 @@ def _deviation(array: xr.DataArray, dim: str) -> xr.DataArray:
     return (squares.where(count > 1) / (count - 1).where(count > 1)) ** 0.5
 
 
-def _sem(by_session: xr.DataArray) -> xr.DataArray:
-    """Return the standard error of the mean over sessions; NaN below two."""
-    count = by_session.count("session")
-    return _deviation(by_session, "session") / count.where(count > 0) ** 0.5
+def _sem(values: xr.DataArray, dim: str) -> xr.DataArray:
+    """Return the standard error of the mean along the sample; NaN below two."""
+    count = values.count(dim)
+    return _deviation(values, dim) / count.where(count > 0) ** 0.5
 
 
 def _described(array: xr.DataArray, units: str, long_name: str) -> xr.DataArray:

@@ -68,11 +68,15 @@ class Ep(Toy):
         return {"scaling": figures.scaling(dataset), "note": figures.message("Note", "a figure without axes")}
 
 
-def write_run(folder, status=None, error="no number <b>here</b>\nTraceback ...", **keys):
-    """Make a run folder; ``status`` maps a cell's flat number to its state, all others are ok."""
+def write_run(folder, status=None, error="no number <b>here</b>\nTraceback ...", subjects=None, **keys):
+    """Make a run folder; ``status``: a cell's flat number -> its state (others: ok); ``subjects``: session -> animal."""
     study = Ep(EpConfig(**keys))
     folder.mkdir(parents=True, exist_ok=True)
-    prepared = [Prepared({"session": name}, content="abc123", facts={"n_unit": 30}) for name in study.config.sessions]
+    animals = {name: {"subject": subject} for name, subject in (subjects or {}).items()}
+    prepared = [
+        Prepared({"session": name}, content="abc123", facts={"n_unit": 30, **animals.get(name, {})})
+        for name in study.config.sessions
+    ]
     grid = Grid(study.axes())
     one_block = dict(zip(grid.names, grid.shape, strict=True))  # few files, fast tests
     made = store.create(folder / "sweep.zarr", study, prepared, grid, one_block)

@@ -27,7 +27,7 @@ ALLOWED_OUTSIDE = {
     "neq.models": {"numpy", "scipy"},
     "neq.ising": {"numpy", "scipy"},
 }
-XARRAY = ("neq.spikes", "neq.variables", "neq.figures", "neq.runs", "neq.summary")
+XARRAY = ("neq.spikes", "neq.variables", "neq.figures", "neq.runs", "neq.samples", "neq.summary")
 """Where a Dataset is the interface."""
 FORBIDDEN = {
     "neq": {

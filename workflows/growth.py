@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import zarr
@@ -12,10 +12,10 @@ from neq.errors import StoreError
 from workflows import layout
 from workflows.grid import Grid, Index
 from workflows.store import Store
-from workflows.studies.base import Axis, Output
+from workflows.studies.base import Axis, Output, Prepared
 
 
-def fit(old: Store, grid: Grid, dimensions: Mapping[str, int]) -> None:
+def fit(old: Store, grid: Grid, dimensions: Mapping[str, int], prepared: Sequence[Prepared]) -> None:
     """Bring every array to the shape of the grid; again after a crash, it does only what is missing.
 
     Parameters
@@ -26,6 +26,8 @@ def fit(old: Store, grid: Grid, dimensions: Mapping[str, int]) -> None:
         The axes it is to have: those of the store, longer or not.
     dimensions
         Lengths of the extra dimensions of its variables.
+    prepared
+        What is known of the sources; it names the animals.
     """
     for output in old.outputs.values():
         array = _array(old, output)
@@ -36,6 +38,7 @@ def fit(old: Store, grid: Grid, dimensions: Mapping[str, int]) -> None:
         _fill(old, output, dimensions)
     for axis in grid.axes:
         _write_labels(old, axis)
+    layout.write_subjects(old.group, layout.subjects(grid, prepared))
 
 
 def _array(old: Store, output: Output) -> zarr.Array:

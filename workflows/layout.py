@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from zarr.codecs import ZstdCodec
 
 from neq.variables import QUALITY_FLAGS
 from workflows.grid import SIZE, Grid, Index
-from workflows.studies.base import Axis, Output
+from workflows.studies.base import Axis, Output, Prepared
 
 FORMAT = 1
 """Raised when stores of older versions can no longer be read."""
@@ -21,6 +21,8 @@ STATUS_NAMES = ("pending", "ok", "failed", "impossible", "not_needed")
 STATUS = "status"
 FROZEN = "frozen"
 """Attribute of a store that is a copy for sharing."""
+SESSION, SUBJECT = "session", "subject"
+"""An axis of many studies, and the coordinate on it that names the animals."""
 
 ENGINE_OUTPUTS = (
     Output("quality", "u1", long_name="reasons to doubt the value"),
@@ -106,6 +108,42 @@ def coordinate_values(axis: Axis) -> np.ndarray:
     """Return the labels of an axis as the array that is stored."""
     kind = {str: np.dtypes.StringDType(), int: np.int64, float: np.float64}[type(axis.labels[0])]
     return np.array(axis.labels, dtype=kind)
+
+
+def subjects(grid: Grid, prepared: Sequence[Prepared]) -> np.ndarray | None:
+    """Return the animal of each session, "" where it is not known; None where there is no axis of sessions.
+
+    Examples
+    --------
+    >>> prepared = [Prepared({"session": "s2"}, facts={"subject": "m1"}), Prepared({"session": "s1"})]
+    >>> subjects(Grid((Axis("session", ("s1", "s2")),)), prepared).tolist()
+    ['', 'm1']
+    """
+    if SESSION not in grid.names or SUBJECT in grid.names:
+        return None
+    known = {one.labels.get(SESSION): str(one.facts[SUBJECT]) for one in prepared if one.facts.get(SUBJECT)}
+    return np.array([known.get(session, "") for session in grid.labels(SESSION)], dtype=np.dtypes.StringDType())
+
+
+def write_subjects(group: zarr.Group, names: np.ndarray | None) -> None:
+    """Make the coordinate that names the animals, or make it anew where it says something else.
+
+    Without it, in stores older than it too, no animal is known.
+    """
+    if names is None or (not names.any() and SUBJECT not in group):
+        return
+    try:
+        there = np.asarray(group[SUBJECT][:])
+    except Exception:  # not there; or damage, which shows itself as whatever zarr and its codecs raise
+        there = None
+    if there is None or not np.array_equal(there, names):
+        attributes = {"long_name": "animal of the session", "comment": "empty: unknown"}
+        shape: dict[str, Any] = {"shape": names.shape, "dtype": str, "dimension_names": (SESSION,)}
+        made = group.create_array(SUBJECT, **shape, compressors=_CODECS, attributes=attributes, overwrite=True)
+        made[:] = names
+    if group.attrs.get("coordinates") != SUBJECT:
+        # for xarray, to which it were a variable like others
+        group.attrs["coordinates"] = SUBJECT
 
 
 def chunk_path(folder: Path, name: str, chunk_numbers: Index) -> Path:

@@ -35,7 +35,7 @@ def reconcile(old: Store, study: Study, prepared: Sequence[Prepared]) -> Store:
     attrs = attributes.describe(study, known, Grid(axes), old.chunk, dimensions)
     store.drop_consolidated(old.path)
     with store.problems(old.path):
-        growth.fit(Store.open(old.path, "r+"), Grid(axes), dimensions)
+        growth.fit(Store.open(old.path, "r+"), Grid(axes), dimensions, known)
         if attrs != old.attrs:
             # the attributes say which labels count: written last, a growth cut short is done again
             Store.open(old.path, "r+").group.attrs["neq"] = attrs

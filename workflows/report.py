@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 import xarray as xr
 
+from neq import samples
 from workflows import provenance, reduce, report_tables, store
 from workflows.staging import write_whole
 from workflows.studies.base import Study
@@ -68,6 +69,7 @@ def context(run_folder: Path, reduced: reduce.Reduced) -> dict[str, Any]:
         "attrs": dataset.attrs,
         "states": _states(dataset),
         "headline": headline(summary),
+        "sample": samples.of_summary(summary),
         "is_entropy_production": any(name in dataset for name in report_tables.FIRST),
         "has_null": "surrogate" in dataset.dims,
         "told": _told(dataset),
@@ -151,9 +153,8 @@ def _label(line: xr.Dataset, dim: str) -> str:
 
 def _value(at: xr.Dataset, name: str) -> str:
     """Write a value with its units and what was averaged."""
-    n_session = int(at[f"{name}_n_session"])
-    number = report_tables.plus_minus(at, name)
-    return f"{number} {at[name].attrs.get('units', '')} ({n_session} session{'s' if n_session > 1 else ''})"
+    units = at[name].attrs.get("units", "")
+    return f"{report_tables.plus_minus(at, name)} {units} over {samples.counted(at, name)}"
 
 
 def _states(dataset: xr.Dataset) -> str:

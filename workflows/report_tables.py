@@ -57,7 +57,7 @@ def number(value: Any) -> str:
 
 
 def plus_minus(summary: xr.Dataset, name: str) -> str:
-    """Write a mean with its SEM, or with the spread over repetitions where there is one session.
+    """Write a mean with its SEM, or with the spread over repetitions where there is one animal or session.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def points(summary: xr.Dataset) -> Table:
     if "n_transition_median" in summary and "n_parameter_median" in summary:
         columns.append(("transitions per parameter", _sufficiency))
     if values:
-        columns.append(("sessions", lambda at: number(at[f"{values[0]}_n_session"])))
+        columns += _counts(summary, values[0])
         columns.append(("repetitions", lambda at: _repetitions(at, values[0])))
     if "n_possible" in summary:
         columns.append(("cells", lambda at: f"{int(at['n_ok'])}/{int(at['n_possible'])}"))
@@ -111,7 +111,7 @@ def points(summary: xr.Dataset) -> Table:
 
 
 def differences(summary: xr.Dataset) -> Table:
-    """Return one row per contrast and point: paired difference, 95 % interval, p and sessions."""
+    """Return one row per contrast and point: paired difference, 95 % interval, p, animals and sessions."""
     names = shown(summary, "_difference")[:1]
     if not names:
         return Table((), ())
@@ -122,9 +122,15 @@ def differences(summary: xr.Dataset) -> Table:
             (_titled(summary, name), lambda at, name=name: plus_minus(at, name)),
             ("95 % interval", lambda at, name=name: _range(at[f"{name}_low"], at[f"{name}_high"])),
             ("p", lambda at, name=name: number(at[f"{name}_p_value"])),
+            *_counts(summary, name),
         ]
-    columns.append(("sessions", lambda at: number(at[f"{names[0]}_n_session"])))
     return _rows(summary, dims, columns)
+
+
+def _counts(summary: xr.Dataset, name: str) -> list[tuple[str, Callable[[xr.Dataset], str]]]:
+    """Return the columns that say how many animals, where they are the sample, and sessions have a value."""
+    counts = {"animals": f"{name}_n_subject", "sessions": f"{name}_n_session"}
+    return [(title, lambda at, n=n: number(at[n])) for title, n in counts.items() if n in summary]
 
 
 def completeness(dataset: xr.Dataset) -> Table:

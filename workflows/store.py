@@ -211,6 +211,7 @@ def create(
         group = zarr.open_group(staging, mode="w", zarr_format=3)
         for axis in grid.axes:
             layout.create_coordinate(group, axis)
+        layout.write_subjects(group, layout.subjects(grid, prepared))
         for output in (*study.outputs(), *layout.ENGINE_OUTPUTS):
             layout.create_array(group, output, grid, chunk, dimensions)
         group.attrs["neq"] = attrs

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from .. import samples
 from . import style
 from .lines import LIMITS, Series, along
 
@@ -35,11 +36,11 @@ def completeness(summary: xr.Dataset) -> str:
 def scaling_caption(summary: xr.Dataset, value: str, drawn: list[Series], with_truth: bool) -> str:
     """Say what the points, bars and marks of these figures are."""
     held = (summary[f"{value}_n_session"] > 0).values
-    repetitions = _span(
+    repetitions = samples.span(
         summary[f"{value}_n_repetition_min"].values[held], summary[f"{value}_n_repetition_max"].values[held]
     )
-    sessions = _span(summary[f"{value}_n_session"].values[held])
-    text = f"Means over repetitions (n = {repetitions}), then over sessions (n = {sessions}); {_bars(drawn)}."
+    over, bars = samples.counted(summary, value), _bars(drawn, samples.of_summary(summary))
+    text = f"Means over repetitions (n = {repetitions}), then over {over}; {bars}."
     if any(series.hollow.any() for series in drawn):
         text += f" Hollow: half or more of the cells are {_limits(summary)}."
         if "method" in summary.coords and "mtur" in summary["method"].values:
@@ -61,22 +62,16 @@ def name_value(axes: Axes, value: xr.DataArray, what: str = "") -> None:
     axes.set_ylabel(style.wrapped(f"{name[:1].upper()}{name[1:]}{units}", 26))
 
 
-def _span(low: np.ndarray, high: np.ndarray | None = None) -> str:
-    """Write the range of a count."""
-    first, last = int(np.min(low)), int(np.max(low if high is None else high))
-    return str(first) if first == last else f"{first} to {last}"
-
-
-def _bars(drawn: list[Series]) -> str:
+def _bars(drawn: list[Series], sample: samples.Sample) -> str:
     """Say what the bars are."""
     sem = any((np.isfinite(series.bar) & ~series.alone).any() for series in drawn)
     spread = any((np.isfinite(series.bar) & series.alone).any() for series in drawn)
-    found = ["SEM over sessions"] if sem else []
+    found = [f"SEM over {sample.many}"] if sem else []
     if spread:
-        found.append("SD over repetitions where there is one session" if sem else "SD over repetitions")
+        found.append(f"SD over repetitions where there is one {sample.one}" if sem else "SD over repetitions")
     if any(np.isfinite(series.interval).any() for series in drawn):
         found.append("95% block bootstrap of a single cell")
-    return f"bars: {', '.join(found)}" if found else "no bars: one session, one repetition"
+    return f"bars: {', '.join(found)}" if found else f"no bars: one {sample.one}, one repetition"
 
 
 def _limits(summary: xr.Dataset) -> str:

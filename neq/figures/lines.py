@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from .. import samples
 from ..summary import VALUES
 from . import style
 
@@ -24,7 +25,8 @@ HALF = 0.5
 class Series:
     """The points of one line in ascending x (point,); ``bar`` and ``interval`` (2, point) are NaN where there is none.
 
-    A point of a single cell, which neither sessions nor repetitions spread, has the interval of that cell.
+    The bar is the standard error over animals or sessions, as the summary has it; over one of them (``alone``), the
+    spread over repetitions. A point of a single cell, which nothing spreads, has the interval of that cell.
     """
 
     x: np.ndarray
@@ -42,7 +44,7 @@ class Series:
         x, y = at.values.astype(float), summary[value].values.astype(float)
         order = np.argsort(x)
         keep = order[(np.isfinite(x) & np.isfinite(y))[order]]
-        alone = summary[f"{value}_n_session"].values[keep] < 2
+        alone = samples.size(summary, value).values[keep] < 2
         bar = np.where(alone, summary[f"{value}_spread"].values[keep], summary[f"{value}_sem"].values[keep])
         hollow = _share(summary, LIMITS)[keep] >= HALF
         interval = _interval(summary, value)[:, keep]

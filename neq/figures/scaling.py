@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from .. import samples
 from ..errors import NeqError
 from ..summary import summarise
 from . import legends, style
@@ -112,7 +113,7 @@ def _draw_contrasts(axes: Axes, point: xr.Dataset, value: str) -> list[Series]:
         labels = point["surrogate"].values.tolist()
         point = point.isel(surrogate=labels.index("none") if "none" in labels else 0)
     name = f"{value}_difference"
-    lines = point[[name, f"{name}_sem", f"{name}_spread", f"{name}_n_session"]]
+    lines = point[[name, f"{name}_sem", f"{name}_spread", samples.size(point, name).name]]
     if "n_unit" in point:
         lines["n_unit"] = point["n_unit"].mean("condition")
     drawn = []

@@ -104,7 +104,7 @@ def test_write_report__tells_values_of_the_summary(run, page):
     assert told["repetitions"] == "4"
     assert told["cells"] == "8/8"
     value = told["entropy production per spike (nats/spike)"]
-    assert f"rest, none: {value} nats/spike (2 sessions) at N = 30" in "".join(read.text)
+    assert f"rest, none: {value} nats/spike over 2 sessions (no animal ids) at N = 30" in "".join(read.text)
 
 
 def test_write_report__tells_paired_differences(page):

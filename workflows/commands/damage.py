@@ -156,6 +156,18 @@ def structure(opened: Store) -> Iterator[str]:
                 yield f"coordinate {axis.name} holds other labels than the store is known to have"
         except Exception as error:
             yield f"coordinate {axis.name} cannot be read ({_short(error)})"
+    yield from _subjects(opened)
+
+
+def _subjects(opened: Store) -> Iterator[str]:
+    names = layout.subjects(opened.grid, opened.prepared)
+    if names is None or not names.any():
+        return
+    try:
+        if not np.array_equal(np.asarray(zarr.open_array(opened.path / layout.SUBJECT, mode="r")[:]), names):
+            yield f"coordinate {layout.SUBJECT} names other animals than the store is known to have"
+    except Exception as error:
+        yield f"coordinate {layout.SUBJECT} cannot be read ({_short(error)})"
 
 
 def _short(error: BaseException) -> str:

@@ -143,6 +143,7 @@ def _copy(
     group = zarr.open_group(target, mode="w", zarr_format=3)
     for axis in opened.grid.axes:
         layout.create_coordinate(group, axis)
+    layout.write_subjects(group, layout.subjects(opened.grid, opened.prepared))
     for done, output in enumerate(opened.outputs.values()):
         progress(done, len(opened.outputs))
         _copy_array(opened, output, group)

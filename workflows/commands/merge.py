@@ -214,6 +214,7 @@ def _fill(folder: Path, sources: Sequence[merge_cells.Source], attrs: Mapping[st
     made = Store(path, group)
     for axis in made.grid.axes:
         layout.create_coordinate(group, axis)
+    layout.write_subjects(group, layout.subjects(made.grid, made.prepared))
     for done, output in enumerate(made.outputs.values()):
         progress(done, len(made.outputs))
         layout.create_array(group, output, made.grid, made.chunk, made.dimensions)

@@ -154,7 +154,7 @@ class Mirror:
         self._copies.put_file(self.folder / CONFIG_NAME)
         with Pool() as pool:
             pool.each(self._copies.put_file, [store / name / _METADATA for name in opened.outputs])
-            for name in opened.names:
+            for name in (*opened.names, layout.SUBJECT):
                 pool.each(self._copies.put_file, [path for path in files(store / name) if path.name != _METADATA])
                 self._copies.put_file(store / name / _METADATA)
             if not _is_consolidated(store / _METADATA):

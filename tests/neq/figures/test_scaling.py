@@ -122,7 +122,7 @@ def test_scaling__caption_says_what_was_averaged_and_what_is_missing(make_cells,
     dataset = spoil(make_cells(3, repetitions=5), "impossible", session="s0", size=0)
     dataset = spoil(dataset, "failed", session="s1", size=10, repetition=2, condition="active")
     text = figures.scaling(dataset).get_label()
-    assert "Means over repetitions (n = 4 to 5), then over sessions (n = 2 to 3); bars: SEM over sessions." in text
+    assert "Means over repetitions (n = 4 to 5), then over 2 to 3 sessions (no animal ids); bars: SEM over sessions." in text
     assert "79/90 cells, 10 impossible, 1 failed." in text
 
 
