@@ -16,7 +16,7 @@ KINDS = {
     "arrays": "an npz file",
     "nwb": "an NWB file",
     "phy": "a phy / Kilosort folder",
-    "allen": "a session of an Allen cache",
+    "allen": "a session file or cache folder of the Allen Visual Behavior Neuropixels release",
     "synthetic": "a simulated recording, no file",
 }
 """What can be read. ``neq.readers.<kind>`` holds ``read(path, session, **options) -> Recording``."""
@@ -89,9 +89,7 @@ def detect_kind(path: Path | None) -> str:
             f"Recording {str(path)!r} does not exist; check the path, relative ones against $NEQ_DATA."
         )
     if path.is_dir():
-        if (path / "params.py").is_file() or (path / "spike_clusters.npy").is_file():
-            return "phy"
-        raise RecordingError(f"Folder {str(path)!r} has no params.py, so it is not a phy folder; expected {known}.")
+        return _kind_of_folder(path, known)
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -100,10 +98,25 @@ def detect_kind(path: Path | None) -> str:
             f"Recording {str(path)!r} cannot be read ({error.strerror}); mend its permissions."
         ) from error
     if head == HDF5_SIGNATURE:
-        return "nwb"
+        from .allen import is_session
+
+        return "allen" if is_session(path) else "nwb"
     if head.startswith(ZIP_SIGNATURE):
         return "arrays"
     raise RecordingError(f"File {str(path)!r} is of no known kind (it begins with {head!r}); expected {known}.")
+
+
+def _kind_of_folder(path: Path, known: str) -> str:
+    if (path / "params.py").is_file() or (path / "spike_clusters.npy").is_file():
+        return "phy"
+    from .allen_cache import is_cache
+
+    if is_cache(path):
+        return "allen"
+    raise RecordingError(
+        f"Folder {str(path)!r} has neither params.py, as a phy folder, nor the manifest of an Allen cache; "
+        f"expected {known}."
+    )
 
 
 def _reader(kind: str) -> Callable[..., Recording]:

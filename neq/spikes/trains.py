@@ -66,6 +66,13 @@ class SpikeTrains(Sequence[np.ndarray]):
         pieces = (np.asarray(self.flat[start : min(start + step, end)], dtype=float) for start in range(0, end, step))
         return max((float(np.nanmax(piece)) for piece in pieces if not np.isnan(piece).all()), default=0.0) / self.rate
 
+    def span(self) -> tuple[float, float]:
+        """Return the first and the last spike of the units that are here (s), reading no others; NaN without spikes."""
+        filled = [row for row in self.rows if self.offsets[row] < self.offsets[row + 1]]
+        first = min((float(self.flat[self.offsets[row]]) for row in filled), default=np.nan)
+        last = max((float(self.flat[self.offsets[row + 1] - 1]) for row in filled), default=np.nan)
+        return first / self.rate, last / self.rate
+
 
 def train_problem(times: np.ndarray) -> str:
     """Say what is wrong with the spike times of one unit, "" where nothing is.

@@ -1,0 +1,172 @@
+"""Read a session of the Allen Brain Observatory (Visual Behavior Neuropixels), without the Allen SDK."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import pandas as pd
+import pydantic
+
+from neq.errors import RecordingError
+from neq.spikes.recording import Recording, SpikeTrains, unit_table
+from neq.spikes.selection import parse_comparison
+
+from . import allen_cache, allen_epochs, allen_units, nwb, nwb_tables
+from .options import ReaderOptions, checked
+
+FILE_NAME = re.compile(r"ecephys_session_(\d+)")
+"""How the release names its session files."""
+
+
+class Options(ReaderOptions, frozen=True):
+    """Options of the reader ``allen``; ``epochs`` or ``condition`` given replace the conditions of the session."""
+
+    quality: dict[str, str] = allen_units.PUBLISHED_QUALITY
+    """Column of units or channels -> condition that a unit must satisfy; ``{}`` keeps all."""
+    order: allen_units.Order = "stable"
+    """Of units at one height of the probe: ``stable``, as in the file; ``reference``, as published analyses have it,
+    with epochs that start on the border of their bins, so that bins of 10 ms are theirs bit by bit."""
+    gabor_window: allen_epochs.GaborWindow = "published"
+    """What the condition gabor is: ``published``, all between the blocks of images; ``presentations``, gabors only."""
+    reader: Literal["direct", "allensdk"] = "direct"
+    """``allensdk``: let the Allen SDK itself read the file, in an environment of its own."""
+
+    @pydantic.field_validator("quality")
+    @classmethod
+    def _compares(cls, quality: dict[str, str]) -> dict[str, str]:
+        for condition in quality.values():
+            parse_comparison(condition)
+        return quality
+
+
+def read(path: Path, session: str, **options: Any) -> Recording:
+    r"""Read a session as the Allen SDK 2.16.2 gives it, with the conditions and the quality filter of [1]_.
+
+    The conditions are ``active``, ``passive`` and ``gabor``, see :func:`neq.readers.allen_epochs.condition_epochs`; one
+    that the session does not have is left out. Units are those with a valid channel and all measures that the SDK
+    wants, filtered by ``quality``, the uppermost first. Spike times stay in the file until they are binned, one unit at
+    a time; waveforms, amplitudes and LFP are never read.
+
+    Parameters
+    ----------
+    path
+        NWB file of a session, or a cache folder of the Allen SDK.
+    session
+        Name of the session; of a cache folder the id of the session in it. A session named like its file
+        ``ecephys_session_ID`` gets the name ``ID``.
+    **options
+        See :class:`Options`.
+
+    Raises
+    ------
+    RecordingError
+        The file is missing, cannot be read or does not hold what is needed, or no unit or no condition is left.
+
+    References
+    ----------
+    .. [1] Aguilera, Ito & Kolchinsky, arXiv:2505.10444.
+    """
+    wanted = checked(Options, options, "allen")
+    path = _in_cache(path, session) if path.is_dir() else path
+    named = FILE_NAME.fullmatch(session)
+    session = named[1] if named else session
+    file = nwb.open_file(path)
+    try:
+        return _from_file(file, wanted, path, session)
+    except (OSError, KeyError) as error:
+        file.close()
+        raise RecordingError(f"{str(path)!r} is damaged ({error}); fetch it again.") from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def is_session(path: Path) -> bool:
+    """Whether an HDF5 file is a session: units with a peak channel, electrodes at a height, presentations to a task."""
+    try:
+        with h5py.File(path, "r") as file:
+            tables = [group for name, group in file["intervals"].items() if name.endswith(allen_epochs.TABLES)]
+            electrodes = file[f"{allen_units.PROBES}/electrodes"]
+            channels = "peak_channel_id" in file["units"] and allen_units.DEPTH in electrodes
+            return channels and any("active" in table for table in tables)
+    except (OSError, KeyError):
+        return False
+
+
+def recording(
+    session: str,
+    units: pd.DataFrame,
+    trains: SpikeTrains,
+    presentations: pd.DataFrame,
+    options: Options,
+    **facts: Any,
+) -> Recording:
+    """Return the recording of a session.
+
+    Parameters
+    ----------
+    session
+        Its name.
+    units
+        Units with the columns of their channels, chosen and in order.
+    trains
+        Their spike times.
+    presentations
+        Table of presentations as the SDK gives it.
+    options
+        Of the reader.
+    **facts
+        ``source`` and ``subject`` of the recording.
+
+    Raises
+    ------
+    RecordingError
+        What is given makes no recording.
+    """
+    columns = {name: units[name].to_numpy() for name in units.columns if name != "structure_acronym"}
+    table = unit_table(units.index.tolist(), units["structure_acronym"].tolist(), columns)
+    if {"epochs", "condition"} & options.model_fields_set:
+        epochs = options.epoch_table(session, table, trains)
+    else:
+        epochs = allen_epochs.condition_epochs(presentations, options.gabor_window, f"session {session!r}")
+        if options.order == "reference":
+            epochs = allen_epochs.on_published_grid(epochs, *trains.span())
+    return Recording(session, table, trains, epochs, duration=options.duration, **facts)
+
+
+def _from_file(file: h5py.File, options: Options, path: Path, session: str) -> Recording:
+    where = f"session {session!r}"
+    merged = allen_units.joined_units(allen_units.unit_table(file), allen_units.channel_table(file), where)
+    units = allen_units.good_units(allen_units.ordered_units(merged, options.order), options.quality, where)
+    rows = pd.Index(file["units/id"][:]).get_indexer(units.index)
+    return recording(
+        session,
+        units,
+        nwb.spike_trains(file["units"], np.asarray(rows)),
+        allen_epochs.presentation_table(file),
+        options,
+        source={"kind": "allen", "path": str(path), "options": options.plain()},
+        subject=nwb_tables.word(file, "general/subject/subject_id"),
+    )
+
+
+def _in_cache(folder: Path, session: str) -> Path:
+    """Return the file of a session in a cache folder."""
+    cache = allen_cache.open_cache(folder)
+    if not session.isdecimal():
+        ids = cache.sessions(abnormal=True).index
+        raise RecordingError(
+            f"Expected the id of one of the {len(ids)} sessions of {str(folder)!r}, found {session!r}; "
+            f"name one as session, for example {str(ids[0])!r}."
+        )
+    path = cache.session_file(int(session))
+    if not path.is_file():
+        raise RecordingError(
+            f"Session {session} is not downloaded to {str(folder)!r}; "
+            f"`neq fetch allen-vbn --sessions {session} --to {folder}`."
+        )
+    return path
