@@ -114,8 +114,8 @@ def _kind_of_folder(path: Path, known: str) -> str:
     if is_cache(path):
         return "allen"
     raise RecordingError(
-        f"Folder {str(path)!r} has neither params.py, as a phy folder, nor the manifest of an Allen cache; "
-        f"expected {known}."
+        f"Folder {str(path)!r} has no params.py, so it is not a phy folder, and no manifest of the release, so it is "
+        f"not an Allen cache; expected {known}."
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-import numpy as np
 import pandas as pd
 import pydantic
 
@@ -34,6 +33,11 @@ class Options(ReaderOptions, frozen=True):
     """What the condition gabor is: ``published``, all between the blocks of images; ``presentations``, gabors only."""
     reader: Literal["direct", "allensdk"] = "direct"
     """``allensdk``: let the Allen SDK itself read the file, in an environment of its own."""
+
+    @property
+    def names_epochs(self) -> bool:
+        """Whether the epochs are those of the options instead of the conditions of the session."""
+        return bool({"epochs", "condition"} & self.model_fields_set)
 
     @pydantic.field_validator("quality")
     @classmethod
@@ -74,6 +78,8 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     path = _in_cache(path, session) if path.is_dir() else path
     named = FILE_NAME.fullmatch(session)
     session = named[1] if named else session
+    if wanted.reader == "allensdk":
+        return _from_sdk(wanted, path, session)
     file = nwb.open_file(path)
     try:
         return _from_file(file, wanted, path, session)
@@ -100,23 +106,23 @@ def is_session(path: Path) -> bool:
 def recording(
     session: str,
     units: pd.DataFrame,
+    channels: pd.DataFrame,
+    presentations: pd.DataFrame | None,
     trains: SpikeTrains,
-    presentations: pd.DataFrame,
     options: Options,
     **facts: Any,
 ) -> Recording:
-    """Return the recording of a session.
+    """Return the recording of a session from the tables that the Allen SDK has of it.
 
     Parameters
     ----------
     session
         Its name.
-    units
-        Units with the columns of their channels, chosen and in order.
+    units, channels, presentations
+        ``get_units()``, ``get_channels()`` and ``stimulus_presentations``; no presentations where the options name
+        the epochs.
     trains
-        Their spike times.
-    presentations
-        Table of presentations as the SDK gives it.
+        Spike times of each row of ``units``.
     options
         Of the reader.
     **facts
@@ -127,30 +133,49 @@ def recording(
     RecordingError
         What is given makes no recording.
     """
-    columns = {name: units[name].to_numpy() for name in units.columns if name != "structure_acronym"}
-    table = unit_table(units.index.tolist(), units["structure_acronym"].tolist(), columns)
-    if {"epochs", "condition"} & options.model_fields_set:
+    where = f"session {session!r}"
+    merged = allen_units.ordered_units(allen_units.joined_units(units, channels, where), options.order)
+    chosen = allen_units.good_units(merged, options.quality, where)
+    columns = {str(name): chosen[name].to_numpy() for name in chosen if name != "structure_acronym"}
+    table = unit_table(chosen.index.tolist(), chosen["structure_acronym"].tolist(), columns)
+    trains = trains.take(units.index.get_indexer(chosen.index))
+    if presentations is None:
         epochs = options.epoch_table(session, table, trains)
     else:
-        epochs = allen_epochs.condition_epochs(presentations, options.gabor_window, f"session {session!r}")
+        epochs = allen_epochs.condition_epochs(presentations, options.gabor_window, where)
         if options.order == "reference":
             epochs = allen_epochs.on_published_grid(epochs, *trains.span())
     return Recording(session, table, trains, epochs, duration=options.duration, **facts)
 
 
 def _from_file(file: h5py.File, options: Options, path: Path, session: str) -> Recording:
-    where = f"session {session!r}"
-    merged = allen_units.joined_units(allen_units.unit_table(file), allen_units.channel_table(file), where)
-    units = allen_units.good_units(allen_units.ordered_units(merged, options.order), options.quality, where)
+    units = allen_units.unit_table(file)
     rows = pd.Index(file["units/id"][:]).get_indexer(units.index)
     return recording(
         session,
         units,
-        nwb.spike_trains(file["units"], np.asarray(rows)),
-        allen_epochs.presentation_table(file),
+        allen_units.channel_table(file),
+        None if options.names_epochs else allen_epochs.presentation_table(file),
+        nwb.spike_trains(file["units"]).take(rows),
         options,
         source={"kind": "allen", "path": str(path), "options": options.plain()},
         subject=nwb_tables.word(file, "general/subject/subject_id"),
+    )
+
+
+def _from_sdk(options: Options, path: Path, session: str) -> Recording:
+    from . import allensdk
+
+    answers = allensdk.ask(path)
+    return recording(
+        session,
+        answers.units,
+        answers.channels,
+        None if options.names_epochs else answers.presentations,
+        answers.spike_times,
+        options,
+        source={"kind": "allen", "path": str(path), "options": options.plain(), "versions": answers.versions},
+        subject=answers.subject,
     )
 
 

@@ -47,12 +47,7 @@ def presentation_table(file: h5py.File) -> pd.DataFrame:
     table = pd.concat([table for table in tables if len(table)], sort=False)
     table = table.sort_values("start_time", kind="stable", ignore_index=True)
     table.index.name = "stimulus_presentations_id"
-    for name in table.columns.intersection(COUNTED):
-        table[name] = table[name].fillna(NO_COUNT).astype("int64")
-    for name in table.select_dtypes("float"):
-        if not name.endswith("_index") and table[name].dropna().isin([0, 1]).all():
-            table[name] = table[name].astype("boolean")
-    return table.rename(columns={"stop_time": "end_time"})
+    return _typed(table).rename(columns={"stop_time": "end_time"})
 
 
 def condition_epochs(presentations: pd.DataFrame, gabor_window: GaborWindow, where: str) -> pd.DataFrame:
@@ -141,6 +136,15 @@ def _table(group: h5py.Group) -> pd.DataFrame:
     table = pd.DataFrame({"image_name": np.nan, "stimulus_name": stimulus, **columns}, index=range(n_row))
     # The SDK writes N/A for what is missing among texts, and reads it as a text without letters: it is there.
     return table.replace({"N/A": ""})
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return counts as whole numbers, and as truth values the columns of floats that hold nothing but 0, 1 and NaN."""
+    counts = {name: table[name].fillna(NO_COUNT).astype("int64") for name in COUNTED if name in table}
+    table = table.assign(**counts)
+    floats = [str(name) for name in table.select_dtypes("float") if not str(name).endswith("_index")]
+    truths = [name for name in floats if table[name].dropna().isin([0, 1]).all()]
+    return table.astype(dict.fromkeys(truths, "boolean"))
 
 
 def _equals(column: pd.Series, value: int) -> np.ndarray:

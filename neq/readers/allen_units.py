@@ -150,7 +150,8 @@ def good_units(units: pd.DataFrame, quality: Mapping[str, str], where: str) -> p
 def _passes(table: pd.DataFrame, column: str, condition: str, where: str) -> np.ndarray:
     if column not in table:
         raise RecordingError(
-            f"The units of {where} have no column {column!r} for the option quality; they have {', '.join(map(str, table))}."
+            f"The units of {where} have no column {column!r} for the option quality; they have "
+            f"{', '.join(map(str, table))}."
         )
     try:
         return satisfied(table[column].to_numpy(), column, condition)

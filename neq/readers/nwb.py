@@ -98,10 +98,10 @@ def units_of(file: h5py.File) -> h5py.Group:
     return units
 
 
-def spike_trains(units: h5py.Group, rows: np.ndarray | None = None) -> SpikeTrains:
-    """Return the spike times of a units table, or of some of its ``rows``; they stay in the file until asked for."""
+def spike_trains(units: h5py.Group) -> SpikeTrains:
+    """Return the spike times of a units table; they stay in the file until asked for."""
     offsets = np.concatenate([[0], units["spike_times_index"][:].astype(np.int64)])
-    return SpikeTrains(units["spike_times"], offsets, owner=units.file, rows=rows)
+    return SpikeTrains(units["spike_times"], offsets, owner=units.file)
 
 
 def _recording(file: h5py.File, options: Options, path: Path, session: str) -> Recording:

@@ -60,6 +60,11 @@ class SpikeTrains(Sequence[np.ndarray]):
         times = np.asarray(self.flat[self.offsets[row] : self.offsets[row + 1]], dtype=float)
         return times if self.rate == 1.0 else times / self.rate
 
+    def take(self, positions: Any) -> SpikeTrains:
+        """Return the trains at ``positions``, in that order; nothing is read."""
+        rows = np.asarray(self.rows, dtype=np.int64)[positions]
+        return SpikeTrains(self.flat, self.offsets, self.rate, self.owner, rows)
+
     def last(self) -> float:
         """Return the time of the last spike in ``flat`` (s), 0 where there is none; read in pieces."""
         step, end = 1 << 20, int(self.offsets[-1])
