@@ -56,6 +56,10 @@ class CopyError(NeqError, OSError):
     """The copy of a run at its URL is not complete; the run folder is."""
 
 
+class FetchError(NeqError, OSError):
+    """A file could not be fetched; what was fetched of it is kept."""
+
+
 class LeaseHeldError(NeqError, RuntimeError):
     """Another live driver works on this run folder."""
 

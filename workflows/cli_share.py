@@ -1,4 +1,4 @@
-"""The commands that make one run of another: `neq freeze`, `neq merge` and `neq fetch`."""
+"""The commands that make one run of another: `neq freeze` and `neq merge`."""
 
 from __future__ import annotations
 
@@ -64,34 +64,3 @@ def merge(
     merging.tell(made, console)
     if made.counts["pending"]:
         say(console, f"go on: neq run {into / 'config.yaml'}")
-
-
-@guarded
-def fetch(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where a run is kept, such as s3://bucket/lab/demo.")],
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Where to; default: results/NAME, the end of the URL.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Bring a run that is kept at a URL into a folder, finished or not; again to bring it up to date.
-
-    A run in that folder goes on at the URL.
-
-    \b
-    neq fetch s3://bucket/lab/demo
-    neq fetch s3://bucket/lab/demo /scratch/demo
-    """
-    from rich.console import Console
-
-    from neq import urls
-    from neq.errors import ConfigError
-    from workflows.progress import say
-    from workflows.remote import keep
-
-    if not urls.is_url(url):
-        raise ConfigError(f"fetch needs a URL such as s3://bucket/lab/demo, found {url}.")
-    into = folder if folder is not None else Path("results") / urls.last_part(url)
-    console = Console()
-    n_cell = keep.fetch_run(url, into, console)
-    say(console, f"{into}: {n_cell} cells fetched")

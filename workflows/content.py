@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ import xarray as xr
 from neq.errors import RecordingError
 from neq.spikes.recording import Recording
 from workflows import staging
+
+
+def _short() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+Algorithm = str | Callable[[], Any]
+"""What ``hashlib.file_digest`` takes: a name, or what makes an empty hash."""
 
 
 def of_json(value: Any) -> str:
@@ -63,36 +72,46 @@ def files_of(recording: Recording, cache: Path) -> dict[str, dict[str, Any]]:
     return {str(path / name): stamped(path / name, cache) for name in names}
 
 
-def of_file(path: Path, cache: Path) -> str:
-    """Return the hash of the bytes of a file, from ``cache`` where the file has not changed since."""
-    return str(stamped(path, cache)["content"])
+def of_file(path: Path, cache: Path, algorithm: Algorithm = _short) -> str:
+    """Return the hash of the bytes of a file, from ``cache`` where the file has not changed since.
+
+    A cache holds hashes of one algorithm.
+    """
+    return str(stamped(path, cache, algorithm)["content"])
 
 
-def stamped(path: Path, cache: Path) -> dict[str, Any]:
+def stamped(path: Path, cache: Path, algorithm: Algorithm = _short) -> dict[str, Any]:
     """Return ``size``, ``mtime_ns`` and ``content`` (hash) of a file; see :func:`of_file`."""
     try:
-        return _stamped(path, cache)
+        return _stamped(path, cache, algorithm)
     except FileNotFoundError as error:
         raise RecordingError(f"Recording {str(path)!r} does not exist any more; put it back.") from error
     except OSError as error:
         raise RecordingError(f"Recording {str(path)!r} cannot be read ({error.strerror}); copy it again.") from error
 
 
-def _stamped(path: Path, cache: Path) -> dict[str, Any]:
+def recall(path: Path, cache: Path) -> dict[str, Any] | None:
+    """Return what ``cache`` holds of a file, None where it holds nothing or the file has changed since."""
+    found, known = path.stat(), _load(cache).get(str(path.resolve()), {})
+    unchanged = known.get("size") == found.st_size and known.get("mtime_ns") == found.st_mtime_ns
+    return dict(known) if unchanged and isinstance(known.get("content"), str) else None
+
+
+def remember(path: Path, cache: Path, known: str) -> None:
+    """Keep the hash of a file that was hashed elsewhere, for :func:`of_file`."""
+    _keep(cache, path, path.stat(), known)
+
+
+def _stamped(path: Path, cache: Path, algorithm: Algorithm) -> dict[str, Any]:
     before = path.stat()
-    key, stamp = str(path.resolve()), {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
-    known = _load(cache).get(key, {})
-    if {name: known.get(name) for name in stamp} == stamp and isinstance(known.get("content"), str):
-        return dict(known)
+    if (known := recall(path, cache)) is not None:
+        return known
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = hashlib.file_digest(file, algorithm).hexdigest()
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
-    entry = {**stamp, "content": digest}
-    with contextlib.suppress(OSError):  # a cache: where it cannot be kept the file is read again
-        _keep(cache, key, entry)
-    return entry
+    return _keep(cache, path, after, digest)
 
 
 def of_table(table: xr.Dataset, bin_size: float) -> Any:
@@ -138,8 +157,11 @@ def _load(cache: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _keep(cache: Path, key: str, entry: Mapping[str, Any]) -> None:
+def _keep(cache: Path, path: Path, found: os.stat_result, digest: str) -> dict[str, Any]:
     """Add one entry; of two processes that do so at once one may lose its entry, which costs a second reading only."""
+    entry = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "content": digest}
     part = staging.beside(cache)
-    part.write_text(json.dumps({**_load(cache), key: dict(entry)}, indent=1, sort_keys=True))
-    part.replace(cache)
+    with contextlib.suppress(OSError):  # a cache: where it cannot be kept the file is read again
+        part.write_text(json.dumps({**_load(cache), str(path.resolve()): entry}, indent=1, sort_keys=True))
+        part.replace(cache)
+    return entry

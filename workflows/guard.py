@@ -56,7 +56,7 @@ def _exit_code(error: Exception) -> int:
     """Return 2 for what the user can mend in the call, the config or the disk, 1 for what broke on the way."""
     from neq import errors
 
-    broke = (errors.SweepError, errors.ChunkError, errors.LeaseLostError, errors.CopyError)
+    broke = (errors.SweepError, errors.ChunkError, errors.LeaseLostError, errors.CopyError, errors.FetchError)
     return EXIT_FAILED if isinstance(error, broke) else EXIT_USAGE
 
 

@@ -86,6 +86,26 @@ class Meter:
         )
 
 
+class ByteMeter(Meter):
+    """Shows how far a transfer is: bytes, rate and time left; made like :class:`Meter`, called with bytes.
+
+    Examples
+    --------
+    >>> with ByteMeter(Console(width=100), "fetch", "files") as meter:
+    ...     meter(2**30, 2**30)
+    fetch: 1.0 GiB of 1.0 GiB
+    """
+
+    def _text(self, done: int, total: int, failed: int) -> str:
+        seconds, new = time.monotonic() - self._start, done - (self._first or 0)
+        parts = [f"{size(done)} of {size(total)}"]
+        parts += [f"{failed} {self.unit} failed"] if failed else []
+        if new > 0 and seconds >= 1:
+            parts += [f"{size(new / seconds)}/s"]
+            parts += [f"{duration(seconds / new * (total - done))} left"] if done < total else [duration(seconds)]
+        return ", ".join(parts)
+
+
 def say(console: Console, text: str) -> None:
     """Print a line as it is: no markup, no colours, no wrapping."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -104,3 +124,19 @@ def duration(seconds: float) -> str:
         if total >= unit:
             return f"{total // unit} {name} {total % unit // smaller} {smaller_name}"
     return f"{total} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people say it.
+
+    Examples
+    --------
+    >>> size(3_500_000), size(2.99e9)
+    ('3.3 MiB', '2.8 GiB')
+    """
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.1f} {unit}"

@@ -157,7 +157,7 @@ class AllenCache:
 
 def is_cache(folder: Path) -> bool:
     """Whether a folder holds a manifest of the release, in one of the two layouts of the AllenSDK."""
-    return bool(_manifests(Path(folder)))
+    return bool(manifests(Path(folder)))
 
 
 def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
@@ -179,7 +179,7 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
         There is no manifest (of that version), or it cannot be used.
     """
     folder = Path(folder)
-    found = _manifests(folder)
+    found = manifests(folder)
     if not found:
         raise RecordingError(
             f"Folder {str(folder)!r} holds no manifest {PROJECT}_project_manifest_v*.json, so it is no cache of the "
@@ -201,8 +201,11 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
     return AllenCache(folder, root, manifest)
 
 
-def _manifests(folder: Path) -> dict[str, Path]:
-    """Return the manifests in a folder by version, oldest first; of one version that of a download."""
+def manifests(folder: Path) -> dict[str, Path]:
+    """Return the manifests in a folder by version, oldest first.
+
+    Where one version has two, it is that of the AllenSDK's downloads.
+    """
     paths = [path for place in ("manifests/", "*/manifests/", "") for path in folder.glob(f"{place}{PROJECT}*.json")]
     found = {match[1]: path for path in paths if (match := _MANIFEST.fullmatch(path.name))}
     return dict(sorted(found.items(), key=lambda item: tuple(map(int, item[0].split(".")))))

@@ -9,7 +9,7 @@ from rich.console import Console
 from workflows.commands.plan import Plan
 from workflows.commands.summary_text import cell_text
 from workflows.grid import shown_label
-from workflows.progress import duration, say
+from workflows.progress import duration, say, size
 
 LONG_BLOCK_SECONDS = 1800.0
 
@@ -49,7 +49,7 @@ def _cost(plan: Plan) -> list[str]:
         f"compute: {_hours(likely)} core-hours (range {_hours(low)} to {_hours(high)})",
         f"on this machine: {local} workers, about {duration(likely / local + plan.ingest_seconds / local)}",
         f"memory: {plan.peak_memory:.0f} MiB per worker",
-        f"disk: store at most {_bytes(plan.store_bytes)}, spikes about {_bytes(plan.spikes_bytes)}",
+        f"disk: store at most {size(plan.store_bytes)}, spikes about {size(plan.spikes_bytes)}",
     ]
     if likely > 3600:
         said.insert(2, f"on a cluster: {many} workers, about {duration(likely / many)}")
@@ -85,19 +85,3 @@ def _seconds(seconds: float) -> str:
 
 def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.2g}" if seconds < 36_000 else f"{seconds / 3600:.0f}"
-
-
-def _bytes(count: int) -> str:
-    """Return a size on disk.
-
-    Examples
-    --------
-    >>> _bytes(3_500_000)
-    '3.3 MiB'
-    """
-    value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.1f} {unit}"

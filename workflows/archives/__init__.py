@@ -1,0 +1,1 @@
+"""Archives of recordings: what they hold, and how it is fetched."""

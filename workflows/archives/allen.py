@@ -1,0 +1,143 @@
+"""The Visual Behavior Neuropixels release of the Allen Institute, fetched into a folder as the AllenSDK keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pandas as pd
+from rich.console import Console
+
+from neq.errors import ConfigError, FetchError, RecordingError, StoreError
+from neq.readers.allen_cache import (
+    PROJECT,
+    SESSION_TABLE,
+    AllenCache,
+    ListedFile,
+    choose_sessions,
+    manifests,
+    open_cache,
+    parse_manifest,
+)
+from workflows import staging
+from workflows.archives import download, flow
+from workflows.archives.flow import Item, Order
+from workflows.archives.transfer import Client
+from workflows.archives.wanted import Wanted, is_here
+from workflows.progress import say
+
+BUCKET = "https://visual-behavior-neuropixels-data.s3.us-west-2.amazonaws.com"
+NEWEST = "0.5.0"
+COLUMNS = {"mouse": "mouse_id", "experience": "experience_level", "session type": "session_type", "units": "unit_count"}
+"""Title -> column of the session table that is told of a session."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which part of the release to fetch, and where from.
+
+    Parameters
+    ----------
+    sessions
+        Ids and rows, see :func:`~neq.readers.allen_cache.choose_sessions`; None: all; "": none.
+    release
+        Version; None: that of the folder, else the newest.
+    abnormal
+        Count and take also the sessions with abnormal histology or activity.
+    source
+        URL of a mirror; "" for the public bucket.
+    """
+
+    sessions: str | None = None
+    release: str | None = None
+    abnormal: bool = False
+    source: str = ""
+
+
+def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Console) -> int:
+    """Fetch tables and sessions into a cache folder, or tell what it would be; return the exit code.
+
+    Raises
+    ------
+    FetchError
+        The manifest or the table of sessions cannot be fetched.
+    RecordingError
+        They are not what they should be, or there is no such session.
+    """
+    if choice.source and urlsplit(choice.source).scheme not in ("http", "https"):
+        raise ConfigError(f"--from needs the URL of a mirror such as {BUCKET}, found {choice.source}.")
+    client = Client(note=lambda text: say(console, text))
+    with download.claimed(folder):
+        cache = _release(choice, folder, client)
+        say(console, f"{PROJECT} {cache.manifest.version}, manifest and table of sessions in {cache.folder}")
+        _session_table(cache, choice, client)
+        items = [*_tables(cache, choice), *_sessions(cache, choice)]
+        return flow.carry_out(items, Order(folder, _again(choice, folder), jobs, dry_run), client, console)
+
+
+def _release(choice: Choice, folder: Path, client: Client) -> AllenCache:
+    """Return the cache in a folder, its manifest fetched where it is missing or damaged."""
+    there = manifests(folder)
+    version = choice.release or (list(there)[-1] if there else NEWEST)
+    if version in there:
+        try:
+            return open_cache(folder, version)
+        except RecordingError as error:
+            client.note(str(error))
+    path = there.get(version, folder / f"{PROJECT}_project_manifest_v{version}.json")
+    url = f"{(choice.source or BUCKET).rstrip('/')}/{PROJECT}/manifests/{path.name}"
+    text = download.read(url, client)
+    if (found := parse_manifest(text, url).version) != version:
+        raise RecordingError(f"Expected at {url} the manifest of release {version}, found that of {found}.")
+    _write(path, text)
+    return open_cache(folder, version)
+
+
+def _write(path: Path, text: bytes) -> None:
+    try:
+        staging.write_whole(path, text)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror}); choose another folder with --to.") from error
+
+
+def _session_table(cache: AllenCache, choice: Choice, client: Client) -> None:
+    """Fetch the table of sessions where it is not there."""
+    wanted = next((item.wanted for item in _tables(cache, choice) if item.name == SESSION_TABLE), None)
+    if wanted is None or is_here(wanted, cache.folder):
+        return
+    (error,) = download.fetch([wanted], cache.folder, client, lambda *counts: None)
+    if error:
+        raise FetchError(f"The table of sessions cannot be fetched: {error}.")
+
+
+def _tables(cache: AllenCache, choice: Choice) -> list[Item]:
+    return [Item(name, {}, _wanted(cache, one, choice)) for name, one in cache.manifest.tables.items()]
+
+
+def _sessions(cache: AllenCache, choice: Choice) -> list[Item]:
+    if choice.sessions == "":
+        return []
+    table = cache.sessions(choice.abnormal)
+    chosen = choose_sessions(table, choice.sessions)
+    return [Item(str(one), _facts(table.loc[one]), _wanted(cache, cache.listed(one), choice)) for one in chosen]
+
+
+def _facts(row: pd.Series) -> dict[str, str]:
+    return {title: str(row[column]) for title, column in COLUMNS.items() if column in row}
+
+
+def _wanted(cache: AllenCache, listed: ListedFile, choice: Choice) -> Wanted:
+    url = urlsplit(listed.url)
+    base = choice.source.rstrip("/") or f"{url.scheme}://{url.netloc}"
+    version = f"?versionId={quote(listed.version_id, safe='')}" if listed.version_id else ""
+    return Wanted(f"{base}{url.path}{version}", cache.root / listed.path, hash=f"blake2b:{listed.file_hash.lower()}")
+
+
+def _again(choice: Choice, folder: Path) -> str:
+    """Return the command that fetches the sessions whose ids are put after it."""
+    options = [f"--to {folder}"]
+    options += [f"--from {choice.source}"] if choice.source else []
+    options += [f"--release {choice.release}"] if choice.release else []
+    options += ["--abnormal"] if choice.abnormal else []
+    return f"neq fetch allen-vbn {' '.join(options)} --sessions"

@@ -1,0 +1,151 @@
+"""What `neq fetch` does with any archive: look what is there, tell what it costs, fetch the rest, tell what failed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from workflows.archives import download
+from workflows.archives.transfer import Client, length
+from workflows.archives.wanted import Wanted, begun, free_space, is_here, require_space, survey, was_right
+from workflows.guard import EXIT_FAILED
+from workflows.progress import ByteMeter, Meter, say, size
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to fetch.
+
+    Parameters
+    ----------
+    name
+        What the archive calls it, such as the id of a session.
+    facts
+        What else to say of it, by title.
+    wanted
+        Its file.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    wanted: Wanted
+
+
+@dataclass(frozen=True)
+class Order:
+    """How to fetch.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    again
+        The command that fetches the items whose names are put after it.
+    jobs
+        Files at once.
+    dry_run
+        Only tell what there is.
+    """
+
+    folder: Path
+    again: str
+    jobs: int = download.JOBS
+    dry_run: bool = False
+
+
+def carry_out(items: Sequence[Item], order: Order, client: Client, console: Console) -> int:
+    """Fetch what is missing, or tell what it would be, and return the exit code.
+
+    Raises
+    ------
+    FetchError
+        The server is not to be reached.
+    StoreError
+        The files do not fit on the disk.
+    """
+    items = _measured(items, order, client, console)
+    missing = list(
+        {item.wanted.path: item.wanted for item in items if not was_right(item.wanted, order.folder)}.values()
+    )
+    if order.dry_run:
+        say(console, _table(items, [_state(item.wanted, order.folder) for item in items]))
+    say(console, _cost(items, missing, order))
+    if order.dry_run or not missing:
+        return 0
+    require_space(missing, order.folder)
+    with ByteMeter(console, "fetch", "files") as meter:
+        errors = download.fetch(missing, order.folder, client, meter, order.jobs)
+    return _tell(items, dict(zip([one.path for one in missing], errors, strict=True)), order, console)
+
+
+def _measured(items: Sequence[Item], order: Order, client: Client, console: Console) -> list[Item]:
+    """Return the items with the sizes of their files, those that are there without question hashed once."""
+    if not order.dry_run:
+        unsure = [one.wanted for one in items if one.wanted.path.exists() and not was_right(one.wanted, order.folder)]
+        with Meter(console, "check", "files") as meter:
+            for done, wanted in enumerate(unsure, 1):
+                is_here(wanted, order.folder)
+                meter(done, len(unsure))
+    right = [was_right(item.wanted, order.folder) for item in items]
+    asked = iter(survey([item.wanted for item, known in zip(items, right, strict=True) if not known], client))
+    return [
+        dataclasses.replace(item, wanted=_of_disk(item.wanted) if known else next(asked))
+        for item, known in zip(items, right, strict=True)
+    ]
+
+
+def _of_disk(wanted: Wanted) -> Wanted:
+    return dataclasses.replace(wanted, size=length(wanted.path))
+
+
+def _state(wanted: Wanted, folder: Path) -> str:
+    """Return what is there of a file, in words."""
+    if was_right(wanted, folder):
+        return "here"
+    if wanted.path.exists():
+        return "here, not checked yet" if wanted.size in (None, length(wanted.path)) else "damaged, to fetch again"
+    return f"to fetch, {size(begun(wanted))} of it here" if begun(wanted) else "to fetch"
+
+
+def _cost(items: Sequence[Item], missing: Sequence[Wanted], order: Order) -> str:
+    total = sum(item.wanted.size or 0 for item in items)
+    left = sum((one.size or 0) - begun(one) for one in missing)
+    unknown = sum(one.size is None for one in missing)
+    parts = [f"{len(items)} files, {size(total)}"]
+    parts += [f"{len(missing)} to fetch, {size(left)}" if missing else "all here"]
+    parts += [f"{unknown} of unknown size"] if unknown else []
+    return f"{', '.join(parts)}; {size(free_space(order.folder))} free in {order.folder}"
+
+
+def _tell(items: Sequence[Item], errors: Mapping[Path, str], order: Order, console: Console) -> int:
+    """Print how each item ended, and the command to give again; return the exit code."""
+    ends = [errors.get(item.wanted.path) for item in items]
+    say(console, _table(items, ["here" if end is None else "failed" if end else "fetched" for end in ends]))
+    failed = [(item, end) for item, end in zip(items, ends, strict=True) if end]
+    for item, end in failed:
+        say(console, f"{item.name}: {end}")
+    if not failed:
+        say(console, f"all {len(items)} files are in {order.folder}")
+        return 0
+    names = ",".join(item.name for item, _ in failed)
+    say(console, f"{len(failed)} of {len(items)} files failed; again: {order.again} {names}")
+    return EXIT_FAILED
+
+
+def _table(items: Sequence[Item], states: Sequence[str]) -> str:
+    columns = list(dict.fromkeys(title for item in items for title in item.facts))
+    rows = [
+        [item.name, *(item.facts.get(title, "") for title in columns), _shown_size(item.wanted), state]
+        for item, state in zip(items, states, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["", *columns, "size", "state"]).to_string(index=False)
+
+
+def _shown_size(wanted: Wanted) -> str:
+    return "?" if wanted.size is None else size(wanted.size)

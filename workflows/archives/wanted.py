@@ -1,0 +1,140 @@
+"""Files of an archive that are to be had: how large they are, which are there, whether the others fit on the disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from neq.errors import StoreError
+from workflows import content
+from workflows.archives import transfer
+from workflows.archives.transfer import Client, Refused, length
+from workflows.progress import size as shown
+
+ASKED_AT_ONCE = 4
+"""Requests for sizes."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file to have.
+
+    Parameters
+    ----------
+    url, path
+        Where from, where to.
+    size
+        Its bytes, where they are known.
+    hash
+        "blake2b:HEX", "sha256:HEX" ...; "" where the archive gives none.
+    etag
+        What the server calls this version of the file; see :func:`survey`.
+    """
+
+    url: str
+    path: Path
+    size: int | None = None
+    hash: str = ""
+    etag: str = ""
+
+
+def survey(files: Sequence[Wanted], client: Client) -> list[Wanted]:
+    """Return the files with their size and ETag, asked of the server, where it tells them.
+
+    Raises
+    ------
+    FetchError
+        The server is not to be reached.
+    """
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        return list(pool.map(partial(_asked, client), files))
+
+
+def is_here(wanted: Wanted, folder: Path) -> bool:
+    """Whether a file is there with the right content; hashed once, and remembered in ``folder``."""
+    if not wanted.path.is_file():
+        return False
+    if not wanted.hash:
+        return wanted.size in (None, length(wanted.path))
+    algorithm, _, expected = wanted.hash.partition(":")
+    return content.of_file(wanted.path, _memory(folder, algorithm), algorithm) == expected
+
+
+def was_right(wanted: Wanted, folder: Path) -> bool:
+    """Whether a file is known to have the right content, without reading it."""
+    algorithm, _, expected = wanted.hash.partition(":")
+    known = content.recall(wanted.path, _memory(folder, algorithm)) if wanted.path.is_file() else None
+    return bool(known) and known["content"] == expected
+
+
+def remember(wanted: Wanted, folder: Path) -> None:
+    """Keep in ``folder`` that a file that has just been fetched has the right hash."""
+    if wanted.hash:
+        algorithm, _, known = wanted.hash.partition(":")
+        content.remember(wanted.path, _memory(folder, algorithm), known)
+
+
+def box(wanted: Wanted) -> Path:
+    """Return the hidden folder in which the beginning of a file lies: another one for another content.
+
+    Examples
+    --------
+    >>> box(Wanted("https://a/b.nwb", Path("b.nwb"), hash="md5:1")).name
+    '.b.nwb.edf35bc5bc35.part'
+    """
+    version = wanted.hash or f"{wanted.url} {wanted.etag}"
+    mark = hashlib.blake2b(version.encode(), digest_size=6).hexdigest()
+    return wanted.path.with_name(f".{wanted.path.name}.{mark}.part")
+
+
+def begun(wanted: Wanted) -> int:
+    """Return how many bytes of a file an earlier transfer left."""
+    return max((length(part) for part in box(wanted).glob("*")), default=0)
+
+
+def require_space(files: Sequence[Wanted], folder: Path) -> None:
+    """Raise where files do not fit on the disk.
+
+    Raises
+    ------
+    StoreError
+        They need more than is free.
+    """
+    needed = sum((one.size or 0) - begun(one) for one in files)
+    free = free_space(folder)
+    if needed > free:
+        raise StoreError(
+            f"{len(files)} files need {shown(needed)}, and {folder} has {shown(free)} free: make room there, "
+            "choose fewer with --sessions, or another folder with --to."
+        )
+
+
+def free_space(folder: Path) -> int:
+    """Return the free bytes of the disk on which a folder is, or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
+def _asked(client: Client, wanted: Wanted) -> Wanted:
+    def once() -> Any:
+        with transfer.ask(client, "HEAD", wanted.url) as answer:
+            return answer.headers
+
+    try:
+        headers = transfer.patiently(client, wanted.url, once)
+    except Refused:
+        return wanted  # the transfer itself says what is wrong
+    count = headers.get("Content-Length", "")
+    size = int(count) if count.isdigit() else wanted.size
+    return dataclasses.replace(wanted, size=size, etag=headers.get("ETag", ""))
+
+
+def _memory(folder: Path, algorithm: str) -> Path:
+    return folder / f".neq-{algorithm}.json"
