@@ -2,20 +2,100 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
 
 from neq.errors import RecordingError
+from neq.spikes.trains import SpikeTrains
+
+from . import nwb_tables
 
 SCRIPT = Path(__file__).with_name("allensdk_export.py")
 """Names the packages that the SDK needs, and asks it."""
 FILE_UNREADABLE, ENVIRONMENT_BROKEN, NOT_WRITTEN = 3, 4, 5
 """Exit codes of the script."""
+FORMAT = "answers of the Allen SDK, 1"
+"""Attribute ``format`` of the file that it writes."""
 INSTEAD = "or take the reader 'direct', which needs none of it"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the Allen SDK says of one session.
+
+    Parameters
+    ----------
+    units, channels, presentations
+        ``get_units()``, ``get_channels()`` and ``stimulus_presentations``.
+    spike_times
+        Of every row of ``units``, in the file of answers until they are read.
+    order
+        Ids of the units joined with their channels, in the order of the published preprocessing.
+    subject
+        The mouse.
+    versions
+        Of the packages that answered.
+    """
+
+    units: pd.DataFrame
+    channels: pd.DataFrame
+    presentations: pd.DataFrame
+    spike_times: SpikeTrains
+    order: np.ndarray
+    subject: str
+    versions: dict[str, str]
+
+
+def ask(path: Path) -> Answers:
+    """Return what the Allen SDK answers for a session file; what it writes is gone with what is returned.
+
+    Raises
+    ------
+    RecordingError
+        See :func:`export`.
+    """
+    with tempfile.TemporaryDirectory(prefix="neq-allensdk-") as folder:
+        export(path, into := Path(folder) / "answers.h5")
+        # the open file outlives its name: nothing is left behind, however this process ends
+        return open_answers(into)
+
+
+def open_answers(path: Path) -> Answers:
+    """Open a file that :func:`export` wrote.
+
+    Raises
+    ------
+    RecordingError
+        It is none.
+    """
+    try:
+        file = h5py.File(path, "r")
+        if file.attrs["format"] != FORMAT:
+            raise KeyError("format")
+        tables = {name: _table(file[name]) for name in ("units", "channels", "presentations")}
+    except (OSError, KeyError) as error:
+        raise RecordingError(
+            f"Expected in {str(path)!r} {FORMAT!r}, which neq writes, found something else ({error}); export it again."
+        ) from error
+    return Answers(
+        **tables,
+        spike_times=SpikeTrains(file["spike_times"], file["spike_offsets"][:], owner=file),
+        order=file["order"][:],
+        subject=str(file.attrs["subject"]),
+        versions=json.loads(file.attrs["versions"]),
+    )
 
 
 def export(path: Path, into: Path) -> None:
@@ -65,6 +145,25 @@ def make_environment(tell: Callable[[str], object] | None = None, script: Path =
     checked = _uv("run", "--offline", "--quiet", "--script", str(script), "--check")
     if checked.returncode:
         raise RecordingError(_broken(checked))
+
+
+def _table(group: h5py.Group) -> pd.DataFrame:
+    """Return a table of the file with its index; None, or pandas' own, for entries that are missing."""
+    names = [str(name) for name in group.attrs["columns"]]
+    columns = {name: _column(group, name) for name in names}
+    name = str(group.attrs["index"])
+    return pd.DataFrame(columns, index=pd.Index(group[name][:], name=name), columns=names)
+
+
+def _column(group: h5py.Group, name: str) -> Any:
+    values = nwb_tables.values(group[name])
+    if f"missing/{name}" not in group:
+        return values
+    missing = group[f"missing/{name}"][:]
+    if values.dtype == bool:
+        return pd.arrays.BooleanArray(values, missing)
+    values[missing] = None
+    return values
 
 
 def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -34,10 +34,11 @@
 of its own making. The SDK needs a numpy, a pandas and an hdmf that the rest of neq is too new for (hdmf 5 even imports,
 and then opens no file), so that neq never imports this module: ``neq.readers.allensdk`` runs it.
 
-INTO holds the groups ``units`` (units merged with their channels, uppermost first, one dataset per column; ``good``:
-whether the published preprocessing keeps it), ``presentations``, and the spike times (s) of the units one after another
-in ``spike_times``, of which ``spike_offsets`` (unit + 1,) says where each unit's begin. Columns with missing entries
-have a mask in the group ``missing`` beside them. Attributes: format, session, subject, versions.
+INTO holds the tables ``units``, ``channels`` and ``presentations``, groups with one dataset per column and a mask in
+``missing`` for those of text or truth values that are not complete; ``spike_times`` (s), those of the first unit of the
+table, then of the second ..., of which ``spike_offsets`` (unit + 1,) says where each begins; ``order``, ids of those
+joined with channels, uppermost first; ``good_units``, those that the published preprocessing keeps. Attributes:
+format, session, subject, versions.
 """
 
 from __future__ import annotations
@@ -53,8 +54,6 @@ from pathlib import Path
 
 FILE_UNREADABLE, ENVIRONMENT_BROKEN, NOT_WRITTEN = 3, 4, 5
 """Exit codes; the last line on stderr says more."""
-GOOD = {"snr": (1.0, None), "isi_violations": (None, 1.0), "firing_rate": (0.1, None)}
-"""Column -> what the published preprocessing asks to exceed and to stay below."""
 FORMAT = "answers of the Allen SDK, 1"
 """Says what INTO is; the number is raised when its layout changes."""
 PACKAGES = ("allensdk", "hdmf", "numpy", "pandas", "pynwb")
@@ -96,12 +95,14 @@ def export(path: Path, into: Path) -> int:
     """Open a session with the SDK and write what it says."""
     try:
         session = open_session_type().from_nwb_path(str(path))
-        units, presentations = merged_units(session), session.stimulus_presentations
+        tables = {"units": session.get_units(), "channels": session.get_channels()}
+        published = published_units(**tables)
+        tables["presentations"] = session.stimulus_presentations
         spike_times, metadata = session.spike_times, session.metadata
     except Exception as error:
         return check() or told(FILE_UNREADABLE, error)
     try:
-        write(into, units, presentations, spike_times, metadata)
+        write(into, tables, published, spike_times, metadata)
     except OSError as error:
         return told(NOT_WRITTEN, error)
     return 0
@@ -114,33 +115,32 @@ def open_session_type():
     return BehaviorEcephysSession
 
 
-def merged_units(session):
-    """Return the units that the SDK lets through, with their channels, as the published preprocessing has them."""
-    merged = session.get_units().merge(session.get_channels(), left_on="peak_channel_id", right_index=True)
+def published_units(units, channels):
+    """Return ids of the units joined with channels, and of those kept, as the published preprocessing orders them."""
+    merged = units.merge(channels, left_on="peak_channel_id", right_index=True)
     merged = merged.sort_values("probe_vertical_position", ascending=False)
-    good = merged["snr"].notna()
-    for name, (above, below) in GOOD.items():
-        good &= merged[name] > above if above is not None else merged[name] < below
-    return merged.assign(good=good)
+    good = (merged["snr"] > 1) & (merged["isi_violations"] < 1) & (merged["firing_rate"] > 0.1)
+    return {"order": merged.index.to_numpy("i8"), "good_units": merged.index[good].to_numpy("i8")}
 
 
-def write(into: Path, units, presentations, spike_times, metadata) -> None:
+def write(into: Path, tables, published, spike_times, metadata) -> None:
     """Write the file, the spike times a unit at a time."""
     import h5py
     import numpy as np
 
-    trains = [np.asarray(spike_times[unit], dtype="f8") for unit in units.index]
+    trains = [np.asarray(spike_times[unit], dtype="f8") for unit in tables["units"].index]
     offsets = np.cumsum([0, *map(len, trains)], dtype="i8")
     with h5py.File(into, "w") as file:
-        write_table(file.create_group("units"), units.rename_axis("id").reset_index())
-        write_table(file.create_group("presentations"), presentations.reset_index())
+        for name, table in tables.items():
+            write_table(file.create_group(name), table)
+        for name, ids in published.items():
+            file[name] = ids
+        file["spike_offsets"] = offsets
         flat = file.create_dataset("spike_times", (offsets[-1],), "f8")
         for start, train in zip(offsets[:-1], trains, strict=True):
             flat[start : start + len(train)] = train
-        file["spike_offsets"] = offsets
         file.attrs["format"] = FORMAT
-        file.attrs["session"] = str(metadata["ecephys_session_id"])
-        file.attrs["subject"] = str(metadata["mouse_id"])
+        file.attrs["session"], file.attrs["subject"] = str(metadata["ecephys_session_id"]), str(metadata["mouse_id"])
         file.attrs["versions"] = json.dumps({name: importlib.metadata.version(name) for name in PACKAGES})
 
 
@@ -148,8 +148,8 @@ def write_table(group, table) -> None:
     """Write a dataset per column."""
     import h5py
 
-    group.attrs["columns"] = list(table.columns)
-    for name, column in table.items():
+    group.attrs["index"], group.attrs["columns"] = table.index.name, list(table.columns)
+    for name, column in table.reset_index().items():
         missing = column.isna().to_numpy()
         if missing.any() and column.dtype.kind != "f":
             group[f"missing/{name}"] = missing
