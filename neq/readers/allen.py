@@ -37,7 +37,7 @@ class Options(ReaderOptions, frozen=True):
     @property
     def names_epochs(self) -> bool:
         """Whether the epochs are those of the options instead of the conditions of the session."""
-        return bool({"epochs", "condition"} & self.model_fields_set)
+        return self.epochs is not None or "condition" in self.model_fields_set
 
     @pydantic.field_validator("quality")
     @classmethod
@@ -48,7 +48,7 @@ class Options(ReaderOptions, frozen=True):
 
 
 def read(path: Path, session: str, **options: Any) -> Recording:
-    r"""Read a session as the Allen SDK 2.16.2 gives it, with the conditions and the quality filter of [1]_.
+    """Read a session as the Allen SDK 2.16.2 gives it, with the conditions and the quality filter of [1]_.
 
     The conditions are ``active``, ``passive`` and ``gabor``, see :func:`neq.readers.allen_epochs.condition_epochs`; one
     that the session does not have is left out. Units are those with a valid channel and all measures that the SDK
@@ -92,7 +92,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
 
 
 def is_session(path: Path) -> bool:
-    """Whether an HDF5 file is a session: units with a peak channel, electrodes at a height, presentations to a task."""
+    """Whether an HDF5 file is a session: units with a peak channel, electrodes at a height, presentations of a task."""
     try:
         with h5py.File(path, "r") as file:
             tables = [group for name, group in file["intervals"].items() if name.endswith(allen_epochs.TABLES)]
