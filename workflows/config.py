@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -181,23 +182,42 @@ def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     return content, [f"{key}: written twice (again in line {line}); keep one" for key, line in duplicates]
 
 
-def _override(raw: dict[str, Any], text: str) -> str | None:
+def assigned(texts: Sequence[str], option: str) -> dict[str, Any]:
+    """Return what a repeated command line option sets, ``"a.b=VALUE"`` each, VALUE in YAML.
+
+    Raises
+    ------
+    neq.errors.ConfigError
+        One of them is no such text: all problems at once.
+
+    Examples
+    --------
+    >>> assigned(["order=reference", "quality={snr: '> 2'}"], "--option")
+    {'order': 'reference', 'quality': {'snr': '> 2'}}
+    """
+    made: dict[str, Any] = {}
+    if problems := [problem for text in texts if (problem := _override(made, text, option))]:
+        raise _config_error("the command", problems)
+    return made
+
+
+def _override(raw: dict[str, Any], text: str, option: str = "--set") -> str | None:
     """Set one ``a.b=VALUE`` in ``raw``; return what is wrong with it, if anything."""
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        return f"--set {text}: expected KEY=VALUE, such as --set estimator.split=shuffled"
+        return f"{option} {text}: expected KEY=VALUE, or KEY.KEY=VALUE"
     target = raw
     for part in parts[:-1]:
         if target.get(part) is None:
             target[part] = {}
         if not isinstance(target[part], dict):
-            return f"--set {text}: {part} holds no keys of its own; set it whole, as in --set {part}=VALUE"
+            return f"{option} {text}: {part} holds no keys of its own; set it whole, as in {option} {part}=VALUE"
         target = target[part]
     try:
         target[parts[-1]], _ = yaml_text.parse(value)
     except yaml.YAMLError as error:
-        return f"--set {text}: the value is not YAML ({yaml_text.syntax_problem(error)})"
+        return f"{option} {text}: the value is not YAML ({yaml_text.syntax_problem(error)})"
     return None
 
 

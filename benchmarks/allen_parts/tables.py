@@ -16,7 +16,7 @@ URL = f"https://{PROJECT}-data.s3.us-west-2.amazonaws.com/{PROJECT}"
 N_SESSION, N_NORMAL, N_MOUSE_NORMAL, N_MOUSE_ABNORMAL = 153, 103, 54, 27
 CORTEX = ("VISam", "VISpm", "VISp", "VISl", "VISal", "VISrl")
 """The visual area under each probe."""
-DEPTH = ((0.15, "root"), (0.35, "LGd-sh"), (0.45, "LP"), (0.60, "CA1"), (0.65, "DG"), (0.95, ""), (1.0, "None"))
+DEPTH = ((0.10, "root"), (0.28, "LGd-sh"), (0.36, "LP"), (0.48, "CA1"), (0.52, "DG"), (0.97, ""), (1.0, "None"))
 """Area of a channel, from the tip up to this share of the probe; "": the visual one."""
 PROBE = {
     "sampling_rate": 30_000.0,

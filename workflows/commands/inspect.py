@@ -1,0 +1,194 @@
+"""What is in a recording: units before and after the reader's rules, epochs, spikes, and what they suffice for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neq.errors import RecordingError, SelectionError
+from neq.readers import allen, allen_cache, allen_units, read_recording
+from neq.spikes.binning import BinnedSpikes, bin_sparse
+from neq.spikes.recording import Recording
+from neq.spikes.selection import Selection, eligible_units, satisfied
+
+SIZES = (50, 100, 150, 200, 250, 300)
+"""Sizes of the published study."""
+VISUAL, ALL = "V*", "*"
+MINIMUM_ACTIVITY = 0.02
+"""Share of bins with a spike that the published study asks of a unit."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in one session.
+
+    Parameters
+    ----------
+    recording
+        As the reader gives it.
+    steps
+        What each rule of the reader leaves: (rule, units), the first one all that are in the source.
+    areas
+        Units of each area (index ``area``): ``before`` the rules, ``kept`` by them, ``active`` among these.
+    conditions
+        Of each condition (index ``condition``): ``epochs``, ``start``, ``stop``, ``duration`` (s), whole ``bins``.
+    bin_size
+        Width of the bins (s).
+    n_spike, n_lost
+        Spikes inside the bins, and those that found their bin taken.
+    activity
+        Share of bins with a spike, averaged over conditions (unit,).
+    eligible
+        Pattern of areas -> active units in them.
+    """
+
+    recording: Recording
+    steps: tuple[tuple[str, int], ...]
+    areas: pd.DataFrame
+    conditions: pd.DataFrame
+    bin_size: float
+    n_spike: int
+    n_lost: int
+    activity: np.ndarray
+    eligible: dict[str, int]
+
+    def sizes(self, pattern: str) -> list[int]:
+        """Return which of the published sizes the active units in these areas suffice for."""
+        return [size for size in SIZES if size <= self.eligible[pattern]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The sessions of a cache folder of the Allen SDK.
+
+    Parameters
+    ----------
+    folder, version
+        Where, and of which release.
+    sessions
+        Indexed by id: ``mouse``, ``units``, ``size`` of the file (bytes, -1 where it is not here).
+    n_abnormal
+        Sessions left out for abnormal histology or activity.
+    """
+
+    folder: Path
+    version: str
+    sessions: pd.DataFrame
+    n_abnormal: int
+
+
+def inspect(
+    path: Path, kind: str | None = None, session: str | None = None, bin_size: float = 0.01, **options: Any
+) -> Inspection:
+    """Read one session and say what is in it; holds the spikes of one unit and 4 bytes for each bin with a spike.
+
+    Parameters
+    ----------
+    path, kind, session, **options
+        As for :func:`neq.read_recording`.
+    bin_size
+        Width of the bins (s).
+
+    Raises
+    ------
+    RecordingError
+        The source or the bin size is not usable.
+
+    Examples
+    --------
+    >>> found = inspect("a", kind="synthetic", n_unit=60, duration=20.0)
+    >>> found.areas.loc["V1"].to_dict(), found.conditions["bins"].to_dict()
+    ({'before': 15, 'kept': 15, 'active': 15}, {'driven': 2000, 'weak': 2000, 'reversible': 2000})
+    >>> found.eligible, found.sizes("*")
+    ({'V*': 15, '*': 59}, [50])
+    """
+    recording = read_recording(path, kind=kind, session=session, **options)
+    before, steps = _before_rules(recording, options)
+    binned = bin_sparse(recording, bin_size)
+    table = binned.table()
+    activity = table["activity"].values
+    active = recording.units.iloc[_eligible(table, ALL)]
+    return Inspection(
+        recording=recording,
+        steps=tuple(steps),
+        areas=_areas(before, recording.units, active),
+        conditions=_conditions(binned),
+        bin_size=binned.grid.bin_size,
+        n_spike=int(binned.spike_count.sum()),
+        n_lost=int(binned.spike_count.sum()) - len(binned.rows),
+        activity=activity.mean(axis=0),
+        eligible={pattern: len(_eligible(table, pattern)) for pattern in (VISUAL, ALL)},
+    )
+
+
+def list_sessions(folder: Path) -> Listing:
+    """Return the sessions of a cache folder and which of them have their file.
+
+    Raises
+    ------
+    RecordingError
+        The folder is no cache, or its tables cannot be read.
+    """
+    cache = allen_cache.open_cache(folder)
+    table = cache.sessions()
+    sizes = [_size(cache, int(number)) for number in table.index]
+    columns = {"mouse": table.get("mouse_id", ""), "units": table.get("unit_count", -1), "size": sizes}
+    sessions = pd.DataFrame(columns, index=table.index)
+    return Listing(folder, cache.manifest.version, sessions, len(cache.sessions(abnormal=True)) - len(table))
+
+
+def _size(cache: allen_cache.AllenCache, number: int) -> int:
+    try:
+        return cache.session_file(number).stat().st_size
+    except (OSError, RecordingError):
+        return -1
+
+
+def _before_rules(recording: Recording, options: Mapping[str, Any]) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
+    """Return the units that the reader's quality filter begins with, and how many each rule leaves."""
+    if recording.source["kind"] != "allen":
+        return recording.units, [("units", len(recording.units))]
+    path = recording.source["path"]
+    units = read_recording(path, kind="allen", session=recording.session, **{**options, "quality": {}}).units
+    with h5py.File(path) as file:
+        steps = [("units in the file", len(file["units/id"]))]
+        steps += [(f"with {', '.join(allen_units.MEASURED)}", len(allen_units.unit_table(file)))]
+    steps += [("on a channel with valid data", len(units))]
+    kept = np.ones(len(units), dtype=bool)
+    for column, condition in allen.Options(**options).quality.items():
+        kept &= satisfied(units[column].to_numpy(), column, condition)
+        steps.append((f"{column} {condition}", int(kept.sum())))
+    return units, steps
+
+
+def _eligible(table: xr.Dataset, area: str) -> np.ndarray:
+    """Return the positions of the active units in the areas of a pattern (unit,)."""
+    try:
+        return eligible_units(table, table["activity"].values, Selection(area, MINIMUM_ACTIVITY))
+    except SelectionError:
+        return np.zeros(0, dtype=int)
+
+
+def _areas(before: pd.DataFrame, kept: pd.DataFrame, active: pd.DataFrame) -> pd.DataFrame:
+    counts = {
+        name: units["area"].value_counts() for name, units in (("before", before), ("kept", kept), ("active", active))
+    }
+    table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("area")
+    return table.sort_values(["kept", "before"], ascending=False, kind="stable")
+
+
+def _conditions(binned: BinnedSpikes) -> pd.DataFrame:
+    epochs = binned.recording.epochs.assign(duration=lambda table: table["stop"] - table["start"])
+    table = epochs.groupby("condition", sort=False).agg(
+        epochs=("start", "size"), start=("start", "min"), stop=("stop", "max"), duration=("duration", "sum")
+    )
+    bins = dict(zip(binned.grid.condition, binned.grid.condition_mask.sum(axis=1).tolist(), strict=True))
+    return table.assign(bins=[bins.get(str(name), 0) for name in table.index])
