@@ -33,13 +33,13 @@ class Request:
 
 
 class Archive(ThreadingHTTPServer):
-    """Serves ``files``: (path, versionId) -> bytes; notes requests in ``log``."""
+    """Serves ``files``: (path, versionId) -> bytes; notes requests in ``log``; without ``ranges`` always whole ones."""
 
     daemon_threads = True
 
     def __init__(self, files, faults=(), context=None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.faults, self.log, self.started = files, list(faults), [], time.monotonic()
+        self.files, self.faults, self.log, self.ranges = dict(files), list(faults), [], True
         self.scheme = "https" if context else "http"
         if context:
             self.socket = context.wrap_socket(self.socket, server_side=True)
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.kind == "wrong":
             content = content[:-1] + bytes([content[-1] ^ 1])
         etag = f'"{hashlib.md5(content).hexdigest()}"'
-        start = self.start(etag) if fault.kind != "whole" else 0
+        start = self.start(etag) if self.server.ranges else 0
         if start > len(content) or (start and start == len(content)):
             return self.answer(416, **{"Content-Range": f"bytes */{len(content)}"})
         more = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}

@@ -68,7 +68,7 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
     if choice.source and urlsplit(choice.source).scheme not in ("http", "https"):
         raise ConfigError(f"--from needs the URL of a mirror such as {BUCKET}, found {choice.source}.")
     client = Client(note=lambda text: say(console, text))
-    with download.claimed(folder):
+    with client.session, download.claimed(folder):
         cache = _release(choice, folder, client)
         say(console, f"{PROJECT} {cache.manifest.version}, manifest and table of sessions in {cache.folder}")
         _session_table(cache, choice, client)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pooch
 
@@ -76,14 +76,23 @@ def claimed(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{folder} cannot be made ({error.strerror}); choose another folder with --to.") from error
     with contextlib.ExitStack() as held:
-        # a folder that is read only may hold all that is wanted, and some file systems know no locks
-        with contextlib.suppress(PermissionError, OSError):
+        lock = None
+        with contextlib.suppress(OSError):  # a folder that is read only may hold all that is wanted
             lock = held.enter_context((folder / ".neq-fetch.lock").open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"Another neq fetch is at work in {folder}; wait until it has ended.") from None
+        if lock is not None and not _locked(lock):
+            raise StoreError(f"Another neq fetch is at work in {folder}; wait until it has ended.")
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Lock a file until it is closed; False where another process has it. Some file systems know no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read(url: str, client: Client) -> bytes:

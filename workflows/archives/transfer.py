@@ -15,10 +15,12 @@ from urllib3.util import Retry
 
 import neq
 from neq.errors import FetchError
+from workflows.progress import duration
 
 Answer = TypeVar("Answer")
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+"""Bytes that are written at once, and lost where a connection is cut."""
 TIMEOUT = (20.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 LONGEST_WAIT = 900.0
@@ -191,7 +193,7 @@ def _one_less(client: Client, retry: Retry, url: str, later: Later) -> Retry:
     except MaxRetryError as error:
         raise FetchError(f"{url}: {later}, {len(retry.history) + 1} times in a row") from error
     if later.after and later.after > LONGEST_WAIT:
-        raise FetchError(f"{url}: {later}, and the server asks to come back in {later.after:.0f} s")
+        raise FetchError(f"{url}: {later}, and the server asks for more than {duration(LONGEST_WAIT)} of patience")
     return fewer
 
 
