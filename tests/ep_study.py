@@ -69,7 +69,7 @@ class Ep(Toy):
 
 
 def write_run(folder, status=None, error="no number <b>here</b>\nTraceback ...", subjects=None, **keys):
-    """Make a run folder; ``status``: a cell's flat number -> its state (others: ok); ``subjects``: session -> animal."""
+    """Make a run folder; ``status``: flat number of a cell -> state (others: ok); ``subjects``: session -> animal."""
     study = Ep(EpConfig(**keys))
     folder.mkdir(parents=True, exist_ok=True)
     animals = {name: {"subject": subject} for name, subject in (subjects or {}).items()}

@@ -10,6 +10,7 @@ from neq import runs
 from neq.errors import ChunkError, StoreError
 from workflows import store as stores
 from workflows.grid import Grid
+from workflows.studies.base import Prepared
 
 TESTS = str(Path(__file__).parents[1])
 OK, FAILED, IMPOSSIBLE = 1, 2, 3
@@ -21,16 +22,17 @@ def make_run(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(TESTS)
     import toy_study
 
-    def make(status=OK, **keys):
+    def make(status=OK, subjects=(), **keys):
         config = {"sessions": ("s10", "s2"), "sizes": (4, "all", 2), "repetitions": 3, **keys}
         study = toy_study.Toy(toy_study.ToyConfig(**config))
         axes = tuple(
             axis if axis.name != "size" else type(axis)("size", tuple(0 if n == "all" else n for n in axis.labels))
             for axis in study.axes()
         )
+        prepared = [Prepared({"session": name}, facts={"subject": one}) for name, one in dict(subjects).items()]
         folder = tmp_path / "toy"
         folder.mkdir()
-        made = stores.create(folder / "sweep.zarr", study, [], Grid(axes))
+        made = stores.create(folder / "sweep.zarr", study, prepared, Grid(axes))
         shape = made.shape
         made.array("value")[...] = np.arange(np.prod(shape), dtype=float).reshape(shape)
         made.array("n_unit")[...] = 7
@@ -60,6 +62,22 @@ def test_open_run__sorts_axes_and_keeps_each_value_with_its_labels(make_run):
     for labels in ({"session": "s2", "size": 0, "lag": 5}, {"session": "s10", "size": 2, "lag": 1}):
         labels |= {"condition": "move", "surrogate": "none", "repetition": 2}
         assert dataset["value"].sel(labels).item() == stored_value(made, **labels)
+
+
+def test_open_run__names_the_animal_of_each_session(make_run):
+    made = make_run(subjects={"s10": "m1", "s2": "m2"})
+    dataset = neq.open_run(made.path.parent, variables=["value"])
+    assert dataset["session"].values.tolist() == ["s2", "s10"]
+    assert dataset["subject"].dims == ("session",)
+    assert dataset["subject"].values.tolist() == ["m2", "m1"]
+    assert dataset.sel(session="s10")["subject"].item() == "m1"
+    assert "subject" not in dataset.data_vars
+
+
+@pytest.mark.parametrize("subjects", [{}, {"s2": ""}])
+def test_open_run__animals_that_nobody_named(make_run, subjects):
+    dataset = neq.open_run(make_run(subjects=subjects).path.parent)
+    assert dataset["subject"].values.tolist() == ["", ""]
 
 
 def test_open_run__masks_all_but_ok_cells(make_run):

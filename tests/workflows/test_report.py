@@ -113,6 +113,29 @@ def test_write_report__tells_paired_differences(page):
     assert " to " in row[4]
 
 
+@pytest.mark.parametrize(
+    ("subjects", "over", "test"),
+    [
+        ("1122", "over 2 animals (4 sessions)", "t test over animals."),
+        ("1111", "over 4 sessions (of one animal)", "t test over sessions (of one animal), taken as independent;"),
+        ("11", "over 4 sessions (not all have animal ids)", "over sessions (not all have animal ids), taken"),
+    ],
+)
+def test_write_report__says_what_errors_are_over(page, subjects, over, test):
+    read = page(sessions=tuple("abcd"), subjects=dict(zip("abcd", subjects, strict=False)))
+    text = " ".join("".join(read.text).split())
+    assert f"nats/spike {over} at N = 30" in text
+    assert test in text
+    headers = [row for row in read.rows if "sessions" in row]
+    assert len(headers) == 2
+    for header in headers:
+        told = dict(zip(header, read.rows[read.rows.index(header) + 1], strict=True))
+        assert told["sessions"] == "4"
+        assert told.get("animals") == ("2" if "animals" in over else None)
+    named = ["a", "30", subjects[0], "abc123"]
+    assert named in read.rows
+
+
 def test_write_report__states_the_caveats(page):
     text = " ".join("".join(page().text).split())
     for caveat in ("estimate of a lower bound", "Not heat", "confounded with rate", "bootstrap over blocks", "Null."):

@@ -10,6 +10,7 @@ from neq.errors import ChunkError, StoreError, StudyMismatchError
 from workflows import layout, store
 from workflows import lease as leases
 from workflows.blocks import owners, reset, task
+from workflows.commands.damage import structure
 from workflows.grid import Grid
 from workflows.reconcile import reconcile
 from workflows.store import Store
@@ -164,6 +165,46 @@ def test_reconcile__finishes_a_growth_that_was_cut_short(make, toy, monkeypatch)
     other = reconcile(cut, toy(sessions=("a", "b", "d")), [])
     assert other.labels("session") == ("a", "b", "d")
     assert {array.shape[:4] for name, array in other.group.arrays() if array.ndim > 1} == {(3, 2, 3, 4)}
+
+
+def animals(**subjects):
+    """What ingest leaves of sessions, with the animals of those that have one."""
+    return [Prepared({"session": name}, content=name, facts={"subject": one}) for name, one in subjects.items()]
+
+
+def shown(path):
+    """The animals as plain xarray reads them."""
+    with xr.open_zarr(path, consolidated=False, chunks=None) as dataset:
+        return dict(zip(dataset["session"].values.tolist(), dataset.coords["subject"].values.tolist(), strict=True))
+
+
+def test_reconcile__names_the_animals_that_come_to_be_known(make, toy):
+    opened = make(sessions=("a", "b"))  # as stores were before they knew of animals
+    with xr.open_zarr(opened.path, consolidated=False, chunks=None) as dataset:
+        assert "subject" not in dataset.variables
+    assert list(structure(opened)) == []
+    grown = reconcile(opened, toy(sessions=("a", "b")), animals(a="m1", b=""))
+    assert shown(grown.path) == {"a": "m1", "b": ""}
+    grown = reconcile(grown, toy(sessions=("b", "c")), animals(b="m2", c="m1"))
+    assert shown(grown.path) == {"a": "m1", "b": "m2", "c": "m1"}
+    before = {path: path.stat().st_mtime_ns for path in grown.path.rglob("*")}
+    assert shown(reconcile(grown, toy(sessions=("a",)), animals(a="m1")).path) == {"a": "m1", "b": "m2", "c": "m1"}
+    assert {path for path, time in before.items() if path.stat().st_mtime_ns != time} <= {grown.path / "zarr.json"}
+    assert shown(reconcile(grown, toy(), animals(a="", b="", c="")).path) == {"a": "", "b": "", "c": ""}
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "c/0"])
+def test_reconcile__mends_the_names_of_animals(make, toy, name):
+    known = animals(a="m1", b="m2")
+    opened = reconcile(make(), toy(), known)
+    assert list(structure(opened)) == []
+    (opened.path / "subject" / name).write_bytes(b"x")
+    (problem,) = structure(opened)
+    assert problem.startswith("coordinate subject cannot be read")
+    opened = reconcile(opened, toy(), known)
+    assert shown(opened.path) == {"a": "m1", "b": "m2"}
+    opened.group["subject"][0] = "m9"
+    assert list(structure(opened)) == ["coordinate subject names other animals than the store is known to have"]
 
 
 @pytest.mark.parametrize(

@@ -170,13 +170,18 @@ def _attributes(stores: Sequence[Store], grid: Grid) -> dict[str, Any]:
 
 
 def _prepared(stores: Sequence[Store]) -> dict[tuple[Any, ...], Prepared]:
-    """Return what is known of each source, by its labels: from the first run that could read it."""
+    """Return what is known of each source, by its labels: from the first run that read it and knows the animal."""
     known: dict[tuple[Any, ...], Prepared] = {}
     for one in (one for store in stores for one in store.prepared):
         key = tuple(stored_label(name, label) for name, label in sorted(one.labels.items()))
-        if key not in known or (known[key].error_type and not one.error_type):
+        if key not in known or _knowledge(one) > _knowledge(known[key]):
             known[key] = one
     return known
+
+
+def _knowledge(one: Prepared) -> tuple[bool, bool]:
+    """Return whether a source could be read, and whether its animal is known."""
+    return not one.error_type, bool(one.facts.get(layout.SUBJECT))
 
 
 def _joined_config(stores: Sequence[Store], grid: Grid) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from neq.observables import observable_named
 from neq.readers import read_recording
 from neq.spikes.selection import draw_units
 from neq.spikes.surrogates import surrogate
-from workflows import ingest
+from workflows import content, ingest
 
 from . import neural_compute, neural_sessions
 from .base import Axis, Cell, Output, Prepared, Source, Study
@@ -83,30 +83,49 @@ class NeuralRecordings(Study):
         """Return one source per session, and per bin size where that is an axis."""
         config = self.config
         bin_sizes = config.axes.get("bin_size", [None])
-        reader = {"kind": config.recordings.kind, "options": config.recordings.options}
         return tuple(
             Source(
                 {"session": session} | ({} if bin_size is None else {"bin_size": bin_size}),
-                {**reader, "path": path, "bin_size": config.binning.bin_size if bin_size is None else bin_size},
+                {**self._reader(session, path), "bin_size": bin_size or config.binning.bin_size},
             )
             for session, path in config.session_paths()
             for bin_size in bin_sizes
         )
 
+    def _reader(self, session: str, path: str | None) -> dict[str, Any]:
+        """Return what a session is read with."""
+        recordings = self.config.recordings
+        animal = {"subject": recordings.subjects[session]} if session in recordings.subjects else {}
+        return {"kind": recordings.kind, "path": path, "options": {**recordings.options, **animal}}
+
+    def make_ready(self, tell: Callable[[str], Any]) -> None:
+        """Make the environment of the Allen SDK where the config has it read the sessions."""
+        if self.config.recordings.options.get("reader") == "allensdk":
+            from neq.readers import allensdk
+
+            allensdk.make_environment(tell)
+
     def ingest(self, source: Source, run_folder: Path) -> Prepared:
-        """Read, bin and store one session."""
-        spec, session = source.spec, str(source.labels["session"])
-        recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
-        written = ingest.write_spikes(recording, spec["bin_size"], run_folder / "spikes")
-        facts = {**written.facts, "exact": recording.source.get("exact", {})}
-        return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
+        """Read, bin and store one session, unless that was done before and its file is as it was."""
+        spec, session, folder = source.spec, str(source.labels["session"]), run_folder / "spikes"
+        asked = content.of_json({**spec, "session": session})
+        written, exact = ingest.find_spikes(session, asked, folder), {}
+        if written is None:
+            recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
+            written = ingest.write_spikes(recording, spec["bin_size"], folder, asked)
+            exact = recording.source.get("exact", {})
+        return Prepared(source.labels, f"spikes/{written.path}", written.content, {**written.facts, "exact": exact})
 
     def resolved(self) -> NeuralRecordingsConfig:
         """Return the config with a path for each session, so that a file that vanishes takes no session along."""
         recordings, paths = self.config.recordings, dict(self.config.session_paths())
         if recordings.path is None or not paths:
             return self.config
-        update = {"path": paths, "sessions": recordings.sessions if isinstance(recordings.sessions, list) else None}
+        update = {
+            "path": paths,
+            "sessions": recordings.sessions if isinstance(recordings.sessions, list) else None,
+            "subjects": {session: animal for session, animal in recordings.subjects.items() if session in paths},
+        }
         return self.config.model_copy(update={"recordings": recordings.model_copy(update=update)})
 
     def warm_up(self) -> tuple[dict[str, Any], ...]:

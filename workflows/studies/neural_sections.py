@@ -16,11 +16,13 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def _as_text(sessions: Any) -> Any:
-    """Return ids of sessions as text; YAML reads those of the Allen release as numbers."""
-    if isinstance(sessions, list):
-        return [_as_text(one) for one in sessions]
-    return str(sessions) if isinstance(sessions, int) and not isinstance(sessions, bool) else sessions
+def _as_text(ids: Any) -> Any:
+    """Return ids of sessions or animals as text; YAML reads those of the Allen release as numbers."""
+    if isinstance(ids, list):
+        return [_as_text(one) for one in ids]
+    if isinstance(ids, dict):
+        return {_as_text(session): _as_text(animal) for session, animal in ids.items()}
+    return str(ids) if isinstance(ids, int) and not isinstance(ids, bool) else ids
 
 
 class Recordings(Section):
@@ -34,6 +36,9 @@ class Recordings(Section):
     sessions: Annotated[list[str] | str | None, BeforeValidator(_as_text)] = None
     """Names of synthetic sessions, or which of the found sessions to take; of an Allen cache also rows of its table of
     sessions, such as "0:103". null: all."""
+    subjects: Annotated[dict[str, str], BeforeValidator(_as_text)] = Field(default_factory=dict)
+    """Session: animal, where the files do not say or say something else. Where every session has an animal, errors and
+    tests are over animals."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the reader."""
 

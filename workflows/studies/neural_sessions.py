@@ -50,9 +50,10 @@ def problems(recordings: Recordings) -> Iterator[str]:
             f"recordings.path: two sources would be session {', '.join(twice)}; "
             "give names, as in path: {a: FILE, b: FILE}"
         )
-    absent = [name for name in recordings.sessions or [] if name not in found]
-    if found and absent:
-        yield f"recordings.sessions: no source is session {', '.join(absent)}; there are {', '.join(found)}"
+    for key, names in (("sessions", recordings.sessions or []), ("subjects", recordings.subjects)):
+        absent = [name for name in names if name not in found]
+        if found and absent:
+            yield f"recordings.{key}: no source is session {', '.join(absent)}; there are {', '.join(found)}"
 
 
 def nothing_found(recordings: Recordings) -> str:

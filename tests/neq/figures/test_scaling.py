@@ -122,8 +122,29 @@ def test_scaling__caption_says_what_was_averaged_and_what_is_missing(make_cells,
     dataset = spoil(make_cells(3, repetitions=5), "impossible", session="s0", size=0)
     dataset = spoil(dataset, "failed", session="s1", size=10, repetition=2, condition="active")
     text = figures.scaling(dataset).get_label()
-    assert "Means over repetitions (n = 4 to 5), then over 2 to 3 sessions (no animal ids); bars: SEM over sessions." in text
+    assert "Means over repetitions (n = 4 to 5), then over 2 to 3 sessions (no animal ids); bars: SEM over" in text
     assert "79/90 cells, 10 impossible, 1 failed." in text
+
+
+def test_scaling__errors_are_over_animals_where_these_are_known(make_cells, spoil):
+    dataset = make_cells(5).assign_coords(subject=("session", ["m1", "m1", "m2", "m2", "m3"]))
+    figure, summary = figures.scaling(dataset), summarise(dataset)
+    assert "then over 3 animals (5 sessions); bars: SEM over animals." in figure.get_label()
+    active = summary.sel(condition="active")
+    np.testing.assert_allclose(bar_heights(figure.axes[0], "bars:active:"), active[f"{VALUE}_sem"])
+    np.testing.assert_allclose(points(figure.axes[0], "line:active:")[:, 1], active[VALUE])
+    difference = summary[f"{VALUE}_difference_sem"].squeeze("contrast")
+    np.testing.assert_allclose(bar_heights(figure.axes[1], "bars:active − passive"), difference)
+    fewer = spoil(spoil(dataset, "impossible", subject="m2", size=0), "impossible", subject="m3", size=0)
+    text = figures.scaling(fewer).get_label()
+    assert (
+        "1 to 3 animals (2 to 5 sessions); bars: SEM over animals, SD over repetitions where there is one animal"
+        in text
+    )
+    assert (
+        "5 sessions (of one animal); bars: SEM over sessions"
+        in figures.scaling(dataset.assign_coords(subject=("session", ["m1"] * 5))).get_label()
+    )
 
 
 def test_scaling__caption_is_printed_on_the_figure(dataset):

@@ -12,7 +12,9 @@ import neq
 from neq.errors import ChunkError, LeaseHeldError, StoreError
 from workflows import cli, layout, lease
 from workflows.commands import freeze
+from workflows.reconcile import reconcile
 from workflows.store import Store, consolidate
+from workflows.studies.base import Prepared
 
 
 def make_pending(run, region):
@@ -40,6 +42,20 @@ def test_freeze__plain_xarray_reads_the_same_arrays_and_attributes(run_copy, zip
         xr.testing.assert_identical(copy.load(), original)
     assert facts["run"] == run_copy.name
     assert set(facts["runs"]) == {path.stem for path in (run_copy / "runs").glob("*.json")}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_freeze__names_the_animals(run_copy, zipped):
+    opened = Store.open(run_copy / "sweep.zarr", "r+")
+    first, *others = opened.labels("session")
+    reconcile(opened, opened.study, [Prepared({"session": first}, facts={"subject": "m1"})])
+    made = freeze.freeze(run_copy, zipped)
+    with xr.open_zarr(made.address) as plain, neq.open_run(made.path) as copy:
+        for dataset in (plain, copy):
+            names = dict(
+                zip(dataset["session"].values.tolist(), dataset.coords["subject"].values.tolist(), strict=True)
+            )
+            assert names == {first: "m1"} | dict.fromkeys(others, "")
 
 
 def test_freeze__few_files_that_nobody_may_write(run_copy):

@@ -105,6 +105,17 @@ def test_merge__xarray_opens_it(two, tmp_path):
     assert dict(xr.open_zarr(tmp_path / "both" / "sweep.zarr").sizes)["session"] == 3
 
 
+def test_merge__animals_come_along_from_whoever_knows_them(tmp_path):
+    old, new = (Prepared({"session": "a"}, content="x", facts=facts) for facts in ({}, {"subject": "m1"}))
+    other = Prepared({"session": "b"}, content="y", facts={"subject": "m2"})
+    one = computed(tmp_path / "one", [old])
+    two = computed(tmp_path / "two", [new, other], sessions=("a", "b"))
+    both = merge.merge([one, two], tmp_path / "both").path
+    for dataset in (neq.open_run(both), xr.open_zarr(both / "sweep.zarr")):
+        assert dataset.coords["subject"].values.tolist() == ["m1", "m2"]
+    assert list(damage.structure(Store.open(both / "sweep.zarr"))) == []
+
+
 def test_merge__ok_wins_over_failed_and_the_first_over_the_second(tmp_path):
     one, two = (computed(tmp_path / name) for name in ("one", "two"))
     change(one, "status", (0, 0, 0, 0), layout.FAILED)

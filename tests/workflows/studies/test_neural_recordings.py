@@ -1,8 +1,10 @@
 import io
+import json
 
 import numpy as np
 import pytest
 import reference
+import xarray as xr
 from rich.console import Console
 
 import neq
@@ -10,7 +12,7 @@ from neq.errors import ConfigError, ImpossibleError, SelectionError
 from neq.spikes import surrogates
 from neq.spikes.selection import draw_units
 from workflows import config as configs
-from workflows.commands import pipeline
+from workflows.commands import doctor, finding, pipeline
 from workflows.studies import neural_recordings, study_class
 from workflows.studies.neural_config import axis_section
 from workflows.studies.neural_figures import truth
@@ -393,6 +395,27 @@ def test_config__sessions_that_no_source_has(tmp_path):
         load(tmp_path, text)
 
 
+def test_config__animals_of_sessions(tmp_path):
+    text = "recordings: {path: {'9': x.npz, b: y.npz}, sessions: [9], subjects: {9: 524760, b: m2}}\nsizes: [4]"
+    config = load(tmp_path, text)
+    assert config.recordings.subjects == {"9": "524760", "b": "m2"}
+    study = study_class(config.study)(config)
+    assert [source.spec["options"] for source in study.sources()] == [{"subject": "524760"}]
+    resolved = study.resolved()  # must be a config that loads
+    assert load(tmp_path, resolved.model_dump_json()).recordings.subjects == {"9": "524760"}
+    with pytest.raises(ConfigError, match=r"recordings\.subjects: no source is session c; there are 9, b"):
+        load(tmp_path, text, "recordings.subjects={c: m3}")
+
+
+def test_ingest__the_animal_changes_neither_content_nor_settings(run, tmp_path):
+    _, _, unnamed = run
+    study = make(tmp_path, "recordings.subjects={a: m1}")
+    named = study.ingest(study.sources()[0], tmp_path)
+    assert (unnamed.facts["subject"], named.facts["subject"]) == ("", "m1")
+    assert (named.content, named.path) == (unnamed.content, unnamed.path)
+    assert study.settings() == make(tmp_path).settings()
+
+
 def test_config__labels_of_axes_are_the_checked_values(tmp_path):
     assert load(tmp_path, BASE, "axes.lag=['1', 2.0]").axes["lag"] == [1, 2]
 
@@ -572,3 +595,25 @@ def test_run__another_figure_is_drawn_without_computing(small):
     outcome = pipeline.run(config, Console(file=io.StringIO()))
     assert outcome.n_computed == 0
     assert (folder / "run" / "figures" / "scaling.png").read_bytes() != before
+
+
+@pytest.mark.long
+def test_run__errors_are_over_animals_as_soon_as_they_are_named(tmp_path):
+    small = [f"results={tmp_path}/run", "recordings.sessions=[a, b, c]", "sizes=[3]", "repetitions=1", "store=[]"]
+    config = load(tmp_path, SMALL, *small)
+    pipeline.run(config, Console(file=io.StringIO()))
+    store = tmp_path / "run" / "sweep.zarr"
+    spikes = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "spikes").rglob("c/*")}
+
+    def caption():
+        return json.loads((tmp_path / "run" / "figures" / "figures.json").read_text())["figures"]["scaling"]
+
+    assert "over 3 sessions (no animal ids)" in caption()
+    named = load(tmp_path, SMALL, *small, "recordings.subjects={a: m1, b: m1, c: m2}")
+    outcome = pipeline.run(named, Console(file=io.StringIO()))
+    assert outcome.n_computed == 0
+    assert "over 2 animals (3 sessions)" in caption()
+    for dataset in (neq.open_run(tmp_path / "run"), xr.open_zarr(store)):
+        assert dataset.coords["subject"].values.tolist() == ["m1", "m1", "m2"]
+    assert spikes == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "spikes").rglob("c/*")}
+    assert [one.text for one in doctor.examine(tmp_path / "run") if one.kind == finding.PROBLEM] == []
