@@ -23,6 +23,8 @@ SIZES = (50, 100, 150, 200, 250, 300)
 VISUAL, ALL = "V*", "*"
 MINIMUM_ACTIVITY = 0.02
 """Share of bins with a spike that the published study asks of a unit."""
+CONDITIONS = ("active", "passive", "gabor")
+"""Conditions of the published study."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -40,6 +42,8 @@ class Inspection:
         Units of each area (index ``area``): ``before`` the rules, ``kept`` by them, ``active`` among these.
     conditions
         Of each condition (index ``condition``): ``epochs``, ``start``, ``stop``, ``duration`` (s), whole ``bins``.
+    missing
+        Conditions of the published study that a session of the Allen release does not have.
     bin_size
         Width of the bins (s).
     n_spike, n_lost
@@ -54,6 +58,7 @@ class Inspection:
     steps: tuple[tuple[str, int], ...]
     areas: pd.DataFrame
     conditions: pd.DataFrame
+    missing: tuple[str, ...]
     bin_size: float
     n_spike: int
     n_lost: int
@@ -121,6 +126,7 @@ def inspect(
         steps=tuple(steps),
         areas=_areas(before, recording.units, active),
         conditions=_conditions(binned),
+        missing=_missing(recording, options),
         bin_size=binned.grid.bin_size,
         n_spike=int(binned.spike_count.sum()),
         n_lost=int(binned.spike_count.sum()) - len(binned.rows),
@@ -167,6 +173,13 @@ def _before_rules(recording: Recording, options: Mapping[str, Any]) -> tuple[pd.
         kept &= satisfied(units[column].to_numpy(), column, condition)
         steps.append((f"{column} {condition}", int(kept.sum())))
     return units, steps
+
+
+def _missing(recording: Recording, options: Mapping[str, Any]) -> tuple[str, ...]:
+    own = {"epochs", "condition"} & set(options)
+    if recording.source["kind"] != "allen" or own:
+        return ()
+    return tuple(name for name in CONDITIONS if name not in recording.conditions)
 
 
 def _eligible(table: xr.Dataset, area: str) -> np.ndarray:

@@ -22,7 +22,7 @@ def tell(found: Inspection, console: Console) -> None:
     rows = [(area or "(none)", *counts) for area, *counts in found.areas.itertuples()]
     console.print(_table(("area", "before", "kept", "active"), rows), highlight=False, markup=False)
     console.print(_conditions(found), highlight=False, markup=False)
-    for line in _spikes(found):
+    for line in (*_lacks(found), *_spikes(found)):
         say(console, line)
 
 
@@ -56,6 +56,14 @@ def _conditions(found: Inspection) -> Table:
         for name, n_epoch, *times, n_bin in found.conditions.itertuples()
     ]
     return _table(("condition", "epochs", "start s", "stop s", "lasts s", f"bins of {found.bin_size:g} s"), rows)
+
+
+def _lacks(found: Inspection) -> Iterator[str]:
+    """Yield which conditions cannot be analysed."""
+    for name in found.missing:
+        yield f"no condition {name} in this session: its cells are impossible"
+    for name in found.conditions.index[found.conditions["bins"] == 0]:
+        yield f"condition {name} holds no whole bin: its cells are impossible"
 
 
 def _spikes(found: Inspection) -> Iterator[str]:
