@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workflows import cli_fetch, cli_inspect, cli_share, cli_submit
+from workflows import cli_fetch, cli_ingest, cli_inspect, cli_share, cli_submit
 from workflows.cli_cluster import cluster_app
 from workflows.cli_config import ConfigFile, Debug, Overrides, config_app
 from workflows.guard import EXIT_FAILED, end_cleanly, guarded
@@ -263,7 +263,7 @@ def report(run: RunFolder, debug: Debug = False) -> None:
     typer.echo(write_report(run, studies.study_class(loaded.study)(loaded)))
 
 
-for _command in (cli_inspect.inspect, cli_share.freeze, cli_share.merge, cli_fetch.fetch):
+for _command in (cli_inspect.inspect, cli_ingest.ingest, cli_share.freeze, cli_share.merge, cli_fetch.fetch):
     app.command()(_command)
 
 

@@ -73,14 +73,43 @@ def spikes_name(session: str, source: Mapping[str, Any], bin_size: float) -> str
     """
     made_from = {name: source.get(name) for name in ("kind", "options", "content")}
     key = content.of_json({"format": FORMAT, "session": session, "bin_size": float(bin_size), **made_from})
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', session)}-{key[:16]}.zarr"
+    return f"{_label(session)}-{key[:16]}.zarr"
 
 
-def write_spikes(recording: Recording, bin_size: float, folder: Path) -> WrittenSpikes:
-    """Bin a recording and store it in ``folder``; where the finished store is there, see to its ``subject`` only.
+def find_spikes(session: str, asked: str, folder: Path) -> WrittenSpikes | None:
+    """Return what :func:`write_spikes` left for the same ``asked``, without reading the source; None: to be read.
+
+    Only of a source that is one file, and has the bytes that it had.
+
+    Raises
+    ------
+    RecordingError
+        The file cannot be read.
+    """
+    for path in folder.glob(f"{_label(session)}-*.zarr"):
+        if (found := _finished(path)) is None:
+            continue
+        source = json.loads(zarr.open_group(path, mode="r").attrs["source"])
+        if source.get("asked") != asked or not Path(source.get("path") or "").is_file():
+            continue
+        stamp = content.stamped(place := Path(source["path"]).absolute(), folder / "sources.json")
+        if stamp["content"] == source["content"]:
+            return replace(found, facts={**found.facts, "files": {str(place): stamp}})
+    return None
+
+
+def write_spikes(recording: Recording, bin_size: float, folder: Path, asked: str = "") -> WrittenSpikes:
+    """Bin a recording and store it in ``folder``; of a store that is there, only mend what it says of itself.
 
     The matrix is made and written a block of bins at a time. The store appears under its name only when it is whole, so
     a process killed in the midst leaves nothing that could be taken for it.
+
+    Parameters
+    ----------
+    recording, bin_size, folder
+        What to bin, the width of a bin (s), and where to.
+    asked
+        What the recording was asked for with, by which :func:`find_spikes` knows it; "": it shall not.
 
     Raises
     ------
@@ -96,7 +125,7 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
         raise _unwritable(recording.session, folder, error) from error
     cache = folder / "sources.json"
     files = content.files_of(recording, cache)
-    source = {**recording.source, "content": content.of_source(recording, cache)}
+    source = {**recording.source, "content": content.of_source(recording, cache), "asked": asked}
     final = folder / spikes_name(recording.session, source, bin_size)
     found = _finished(final)
     binned = bin_sparse(recording, bin_size) if found is None else None
@@ -104,15 +133,26 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path) -> Written
         if binned is not None:
             with staging.staged(final) as part:
                 _write(binned, source, part)
-        elif found is not None and found.facts["subject"] != recording.subject:
-            # no number depends on it: an older store, or one whose animal had another name, is not binned again
-            zarr.open_group(final, mode="r+").attrs["subject"] = recording.subject
+        else:
+            # no number depends on these: a store whose animal had another name, or its source another place, is kept
+            _note(final, {"subject": recording.subject, "source": json.dumps(source, sort_keys=True)})
     except OSError as error:
         raise _unwritable(recording.session, folder, error) from error
     found = found or _finished(final)
     if found is None:
         raise StoreError(f"{str(final)!r} is damaged; delete it and run again.")
     return replace(found, facts={**found.facts, "subject": recording.subject, "files": files})
+
+
+def _label(session: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", session)
+
+
+def _note(path: Path, notes: Mapping[str, str]) -> None:
+    """Bring attributes of a finished store up to date; one that has them already is not touched."""
+    attrs = zarr.open_group(path, mode="r+").attrs
+    if any(attrs.get(name) != text for name, text in notes.items()):
+        attrs.update(notes)
 
 
 def _unwritable(session: str, folder: Path, error: OSError) -> StoreError:

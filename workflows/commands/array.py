@@ -26,7 +26,7 @@ from workflows.blocks import handout, owners, reset, stopping
 from workflows.blocks.blame import Blame
 from workflows.blocks.needs import Needs
 from workflows.cluster_profile import told
-from workflows.commands import array_ingest, array_round, job_ends, jobs, pipeline, summary_text
+from workflows.commands import array_ingest, array_round, job_ends, jobs, pipeline, prepare_sources, summary_text
 from workflows.commands.jobs import Submission
 from workflows.commands.submit import to_submit
 from workflows.guard import EXIT_FAILED
@@ -104,8 +104,9 @@ def _prepare(folder: Path, console: Console) -> int:
 
     config, study = _study(jobs.read(folder))
     with jobs.patient_lease(folder) as lease:
-        if prepared := array_ingest.ingest(folder, study):
-            pipeline.accept(prepared, study, folder, console)
+        study.make_ready(lambda text: say(console, text))
+        prepared = array_ingest.ingest(folder, study)
+        prepare_sources.accept(prepared, study, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
         store.drop_consolidated(opened.path)
         write_config(folder, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from neq.errors import RecordingError, StoreError
-from workflows import backend, dashboard, layout, provenance, stop, studies, warm_up
+from workflows import backend, layout, provenance, stop, studies, warm_up
 from workflows import config as run_config
 from workflows.attributes import plain
 from workflows.blocks import stopping
-from workflows.commands import damage
+from workflows.commands import damage, prepare_sources
 from workflows.commands.plan import status_on
 from workflows.commands.summary_text import Outcome, tell
 from workflows.grid import Grid
@@ -25,7 +24,7 @@ from workflows.lease import Lease, acquire
 from workflows.progress import Meter, say
 from workflows.run_folder import is_stale, sources_changed, write_config
 from workflows.store import STORE_NAME, Store
-from workflows.studies.base import Prepared, Study
+from workflows.studies.base import Study
 
 if TYPE_CHECKING:
     import distributed
@@ -74,20 +73,12 @@ def _run(
         # asked before anything is made on disk: a config that makes no grid leaves no folder behind
         Grid(study.axes()).block_shape(config.sweep.block)
         with acquire(folder, may_go_on) as lease:
-            _take_over(folder)
+            prepare_sources.take_over(folder)
             counts, computed = _compute(config, study, lease, console, prepare)
         outcome = Outcome(folder, counts, computed, time.monotonic() - start)
     draw(folder, study, console, again=bool(outcome.n_computed))
     tell(outcome, study, console)
     return outcome
-
-
-def _take_over(folder: Path) -> None:
-    """Let whoever watches a run that was submitted know that its jobs do not drive it any more."""
-    if (folder / "jobs" / "submitted.json").exists():
-        from workflows.commands import job_ends
-
-        job_ends.take_over(folder)
 
 
 def finished(config: run_config.RunConfig, study: Study) -> dict[str, int] | None:
@@ -147,11 +138,7 @@ def _compute(
     run = provenance.new_id()
     facts = {**provenance.describe(), "study": config.study, "study_version": study.version, "epoch": lease.epoch}
 
-    def told(note: str) -> None:
-        say(console, note)
-        lease.progress({"stage": "queue", "jobs": note})
-
-    with backend.start(config.cluster, folder / "jobs", told) as client:
+    with prepare_sources.connected(study, lease, console) as client:
         facts |= {
             "started": provenance.now(),
             "dashboard": client.dashboard_link,
@@ -159,11 +146,10 @@ def _compute(
             "memory": backend.memory(client),
         }
         say(console, f"run {run} in {folder}")
-        for line in dashboard.labelled(dashboard.of(client), "dashboard while it runs"):
-            say(console, line)
         performance = Performance(client, lambda text: say(console, text))
         warm_up.share(client, study, lambda text: say(console, text))
-        prepared = _ingest(study, client, lease, folder, console)
+        prepared = prepare_sources.prepare(study, client, lease, console)
+        prepare_sources.accept(prepared, study, folder, console)
         opened = engine.prepare_store(folder, study, prepared, lease)
         write_config(folder, config)
         provenance.write(folder, run, {**facts, "settings_hash": opened.attrs["settings_hash"]})
@@ -179,44 +165,7 @@ def _compute(
     return counts, result.n_computed
 
 
-def _ingest(study: Study, client: distributed.Client, lease: Lease, folder: Path, console: Console) -> list[Prepared]:
-    """Prepare the sources; a run of which none can be read stops here, before there is a store."""
-    from workflows import sources
-
-    if not study.sources():
-        return []
-    addresses = dashboard.of(client)
-    with Meter(console, "ingest", "recordings") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter(done, total)
-            lease.progress({"stage": "ingest", "done": done, "total": total, "dashboard": addresses})
-
-        prepared = sources.ingest(folder, study, client, lease, progress)
-    accept(prepared, study, folder, console)
-    return prepared
-
-
-def accept(prepared: Sequence[Prepared], study: Study, folder: Path, console: Console) -> None:
-    """Tell which sources could not be prepared, and raise where the sweep cannot begin without them."""
-    broken = [one for one in prepared if one.error_type]
-    if len(broken) == len(prepared) and not (folder / STORE_NAME).exists():
-        first = broken[0]
-        kind = StoreError if first.error_type == "StoreError" else RecordingError
-        others = f" The other {len(broken) - 1} cannot be read either." if len(broken) > 1 else ""
-        raise kind(f"{_labels(first)}: {first.error}{others}")
-    for one in broken:
-        say(console, f"ingest failed, {_labels(one)}: {one.error}")
-    # a source that is gone by now still counts for what was read of it
-    earlier = Store.open(folder / STORE_NAME).prepared if (folder / STORE_NAME).exists() else []
-    study.check_prepared([*earlier, *prepared])
-
-
 def _machines(client: distributed.Client) -> list[dict[str, Any]]:
     """Return the machines of the workers, each kind once."""
     texts = {json.dumps(machine, sort_keys=True) for machine in client.run(provenance.machine).values()}
     return [json.loads(text) for text in sorted(texts)]
-
-
-def _labels(prepared: Prepared) -> str:
-    return ", ".join(f"{name} {label}" for name, label in prepared.labels.items())

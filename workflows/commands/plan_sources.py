@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from neq.errors import RecordingError, StoreError
 from workflows import config as run_config
 from workflows.blocks import task
+from workflows.commands import prepare_sources
 from workflows.grid import REPETITION, Grid, stored_label
 from workflows.run_folder import sources_changed
 from workflows.store import Store, problems
@@ -49,19 +49,8 @@ def prepare(
                 tried += 1
         prepared = [found[key] for source in sources if (key := _key(source.labels)) in found]
         if old is None and sources and all(one.error_type for one in prepared):
-            _refuse(prepared)
+            raise prepare_sources.refusal(prepared)
     return prepared, (time.monotonic() - start) / max(1, tried) * len(sources)
-
-
-def complaint(prepared: Prepared) -> str:
-    """Return which source cannot be read, and why.
-
-    Examples
-    --------
-    >>> complaint(Prepared({"session": "s1"}, error_type="RecordingError", error="there is no file s1.npz"))
-    'session s1: there is no file s1.npz'
-    """
-    return f"{', '.join(f'{name} {label}' for name, label in prepared.labels.items())}: {prepared.error}"
 
 
 def known(grid: Grid, prepared: Sequence[Prepared]) -> np.ndarray:
@@ -122,12 +111,6 @@ def _ingest(config: run_config.RunConfig, folder: Path, source: Source) -> Prepa
     with problems(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return Prepared(**task.run_ingest(str(folder), run_config.science(config), asdict(source)))
-
-
-def _refuse(broken: Sequence[Prepared]) -> None:
-    kind = StoreError if broken[0].error_type == "StoreError" else RecordingError
-    others = f" The other {len(broken) - 1} cannot be read either." if len(broken) > 1 else ""
-    raise kind(complaint(broken[0]) + others)
 
 
 @contextlib.contextmanager

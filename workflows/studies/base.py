@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -131,6 +131,10 @@ class Study(abc.ABC):
     def sources(self) -> tuple[Source, ...]:
         """Return the ingest tasks; none for a study that simulates its own data."""
         return ()
+
+    def make_ready(self, tell: Callable[[str], Any]) -> None:
+        """Make what reading the sources needs beside them, before the first is read; ``tell`` what takes its time."""
+        return
 
     def ingest(self, source: Source, run_folder: Path) -> Prepared:
         """Prepare one source under ``run_folder``; does nothing when it is there already. Runs on a worker."""
