@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+import numpy as np
 import pandas as pd
 import pydantic
 
@@ -110,6 +111,7 @@ def recording(
     presentations: pd.DataFrame | None,
     trains: SpikeTrains,
     options: Options,
+    published: np.ndarray | None = None,
     **facts: Any,
 ) -> Recording:
     """Return the recording of a session from the tables that the Allen SDK has of it.
@@ -125,6 +127,8 @@ def recording(
         Spike times of each row of ``units``.
     options
         Of the reader.
+    published
+        Ids of the units joined with their channels in the order ``reference``; None: it is worked out here.
     **facts
         ``source`` and ``subject`` of the recording.
 
@@ -134,7 +138,7 @@ def recording(
         What is given makes no recording.
     """
     where = f"session {session!r}"
-    merged = allen_units.ordered_units(allen_units.joined_units(units, channels, where), options.order)
+    merged = allen_units.ordered_units(allen_units.joined_units(units, channels, where), options.order, published)
     chosen = allen_units.good_units(merged, options.quality, where)
     columns = {str(name): chosen[name].to_numpy() for name in chosen if name != "structure_acronym"}
     table = unit_table(chosen.index.tolist(), chosen["structure_acronym"].tolist(), columns)
@@ -174,6 +178,7 @@ def _from_sdk(options: Options, path: Path, session: str) -> Recording:
         None if options.names_epochs else answers.presentations,
         answers.spike_times,
         options,
+        answers.order,
         source={"kind": "allen", "path": str(path), "options": options.plain(), "versions": answers.versions},
         subject=answers.subject,
     )

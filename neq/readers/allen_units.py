@@ -99,13 +99,15 @@ def joined_units(units: pd.DataFrame, channels: pd.DataFrame, where: str) -> pd.
     return pd.concat([kept, of_channel.set_axis(kept.index)], axis=1)
 
 
-def ordered_units(units: pd.DataFrame, order: Order) -> pd.DataFrame:
+def ordered_units(units: pd.DataFrame, order: Order, published: np.ndarray | None = None) -> pd.DataFrame:
     """Return joined units from the uppermost channel of the probes to the lowest.
 
     Units at one height keep their order (``"stable"``), or get that of the published analyses (``"reference"``, see
     :mod:`neq.readers.allen_order`). Units come in the order of an inner merge there, so this is for all joined units,
-    before any of them is left out.
+    before any of them is left out. ``published`` are their ids in that order where somebody else found it.
     """
+    if order == "reference" and published is not None:
+        return units.loc[published]
     if order == "reference":
         merged = units.iloc[merged_order(units["peak_channel_id"].to_numpy())]
         return merged.iloc[descending_order(merged[DEPTH].to_numpy())]
