@@ -91,7 +91,7 @@ class ByteMeter(Meter):
 
     Examples
     --------
-    >>> with ByteMeter(Console(width=100), "fetch", "files") as meter:
+    >>> with ByteMeter(Console(width=100), "fetch") as meter:
     ...     meter(2**30, 2**30)
     fetch: 1.0 GiB of 1.0 GiB
     """
@@ -99,7 +99,7 @@ class ByteMeter(Meter):
     def _text(self, done: int, total: int, failed: int) -> str:
         seconds, new = time.monotonic() - self._start, done - (self._first or 0)
         parts = [f"{size(done)} of {size(total)}"]
-        parts += [f"{failed} {self.unit} failed"] if failed else []
+        parts += [f"{failed} failed"] if failed else []
         if new > 0 and seconds >= 1:
             parts += [f"{size(new / seconds)}/s"]
             parts += [f"{duration(seconds / new * (total - done))} left"] if done < total else [duration(seconds)]

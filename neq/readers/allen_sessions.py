@@ -32,14 +32,23 @@ def read_sessions(path: Path, remedy: str, abnormal: bool = False) -> pd.DataFra
             f"The table of sessions {str(path)!r} has no column {', '.join(missing)}; "
             "use the newest release (0.5.0), whose rows the numbers of published results refer to."
         )
-    ids = table[["ecephys_session_id", "file_id"]]
-    if not all(map(pd.api.types.is_integer_dtype, ids.dtypes)) or ids["ecephys_session_id"].duplicated().any():
-        raise RecordingError(
-            f"The table of sessions {str(path)!r} has rows without an ecephys_session_id and file_id of their own; "
-            f"delete it and `{remedy}`."
-        )
+    table = _with_whole_ids(table, path, remedy)
     kept = table if abnormal else table[table[list(ABNORMAL)].isna().all(axis=1)]
     return kept.set_index("ecephys_session_id")
+
+
+def _with_whole_ids(table: pd.DataFrame, path: Path, remedy: str) -> pd.DataFrame:
+    """Return the table with its ids as integers; a session may have no file, but no session is without id."""
+    try:
+        whole = table.assign(**{name: table[name].astype("Int64") for name in ("ecephys_session_id", "file_id")})
+        if whole["ecephys_session_id"].duplicated().any():
+            raise ValueError("an id occurs twice")
+        return whole.astype({"ecephys_session_id": "int64"})
+    except (TypeError, ValueError) as error:
+        raise RecordingError(
+            f"The table of sessions {str(path)!r} does not give each session an ecephys_session_id of its own and a "
+            f"file_id ({error}); delete it and `{remedy}`."
+        ) from error
 
 
 def choose_sessions(table: pd.DataFrame, wanted: str | Sequence[str | int] | None) -> list[int]:

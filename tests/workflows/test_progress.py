@@ -31,6 +31,19 @@ def test_meter__resumed_rate_counts_new_cells_only(monkeypatch):
     assert "2 failed" in text.splitlines()[-1]
 
 
+def test_byte_meter__rate_of_what_is_new_and_time_left(monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    out = io.StringIO()
+    with progress.ByteMeter(Console(file=out, width=100), "fetch") as meter:
+        for done, failed in [(2**30, 0), (2 * 2**30, 0), (3 * 2**30, 1)]:
+            meter(done, 4 * 2**30, failed)
+    first, second, third = out.getvalue().splitlines()
+    assert first == "fetch: 1.0 GiB of 4.0 GiB"
+    assert second == "fetch: 2.0 GiB of 4.0 GiB, 34.1 MiB/s, 1 min 0 s left"
+    assert third == "fetch: 3.0 GiB of 4.0 GiB, 1 failed, 41.0 MiB/s, 25 s left"
+
+
 def test_meter__bar_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     out = io.StringIO()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pandas as pd
@@ -23,7 +27,7 @@ from neq.readers.allen_cache import (
 from workflows import staging
 from workflows.archives import download, flow
 from workflows.archives.flow import Item, Order
-from workflows.archives.transfer import Client
+from workflows.archives.transfer import Client, Refused
 from workflows.archives.wanted import Wanted, is_here
 from workflows.progress import say
 
@@ -68,12 +72,13 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
     if choice.source and urlsplit(choice.source).scheme not in ("http", "https"):
         raise ConfigError(f"--from needs the URL of a mirror such as {BUCKET}, found {choice.source}.")
     client = Client(note=lambda text: say(console, text))
-    with client.session, download.claimed(folder):
+    with client.session, contextlib.nullcontext() if dry_run else download.claimed(folder):
         cache = _release(choice, folder, client)
         say(console, f"{PROJECT} {cache.manifest.version}, manifest and table of sessions in {cache.folder}")
         _session_table(cache, choice, client)
         items = [*_tables(cache, choice), *_sessions(cache, choice)]
-        return flow.carry_out(items, Order(folder, _again(choice, folder), jobs, dry_run), client, console)
+        order = Order(folder, partial(_again, choice, folder), jobs, dry_run)
+        return flow.carry_out(items, order, client, console)
 
 
 def _release(choice: Choice, folder: Path, client: Client) -> AllenCache:
@@ -87,7 +92,10 @@ def _release(choice: Choice, folder: Path, client: Client) -> AllenCache:
             client.note(str(error))
     path = there.get(version, folder / f"{PROJECT}_project_manifest_v{version}.json")
     url = f"{(choice.source or BUCKET).rstrip('/')}/{PROJECT}/manifests/{path.name}"
-    text = download.read(url, client)
+    try:
+        text = download.read(url, client)
+    except Refused as error:
+        raise FetchError(f"{error}: is there a release {version}? Those known are 0.1.0 to {NEWEST}.") from error
     if (found := parse_manifest(text, url).version) != version:
         raise RecordingError(f"Expected at {url} the manifest of release {version}, found that of {found}.")
     _write(path, text)
@@ -96,6 +104,7 @@ def _release(choice: Choice, folder: Path, client: Client) -> AllenCache:
 
 def _write(path: Path, text: bytes) -> None:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         staging.write_whole(path, text)
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror}); choose another folder with --to.") from error
@@ -124,7 +133,12 @@ def _sessions(cache: AllenCache, choice: Choice) -> list[Item]:
 
 
 def _facts(row: pd.Series) -> dict[str, str]:
-    return {title: str(row[column]) for title, column in COLUMNS.items() if column in row}
+    return {title: _plain(row[column]) for title, column in COLUMNS.items() if column in row}
+
+
+def _plain(value: Any) -> str:
+    """Return a value as text; columns with gaps hold whole numbers as floats."""
+    return "" if pd.isna(value) else f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def _wanted(cache: AllenCache, listed: ListedFile, choice: Choice) -> Wanted:
@@ -134,10 +148,12 @@ def _wanted(cache: AllenCache, listed: ListedFile, choice: Choice) -> Wanted:
     return Wanted(f"{base}{url.path}{version}", cache.root / listed.path, hash=f"blake2b:{listed.file_hash.lower()}")
 
 
-def _again(choice: Choice, folder: Path) -> str:
-    """Return the command that fetches the sessions whose ids are put after it."""
+def _again(choice: Choice, folder: Path, names: Sequence[str]) -> str:
+    """Return the command that fetches sessions and tables of these names; tables are fetched always."""
+    sessions = ",".join(name for name in names if name.isdigit())
     options = [f"--to {folder}"]
     options += [f"--from {choice.source}"] if choice.source else []
     options += [f"--release {choice.release}"] if choice.release else []
     options += ["--abnormal"] if choice.abnormal else []
-    return f"neq fetch allen-vbn {' '.join(options)} --sessions"
+    options += [f"--sessions {sessions}" if sessions else "--tables-only"]
+    return f"neq fetch allen-vbn {' '.join(options)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Order:
     folder
         Where to.
     again
-        The command that fetches the items whose names are put after it.
+        Returns the command that fetches the items of these names.
     jobs
         Files at once.
     dry_run
@@ -54,7 +54,7 @@ class Order:
     """
 
     folder: Path
-    again: str
+    again: Callable[[Sequence[str]], str]
     jobs: int = download.JOBS
     dry_run: bool = False
 
@@ -79,7 +79,7 @@ def carry_out(items: Sequence[Item], order: Order, client: Client, console: Cons
     if order.dry_run or not missing:
         return 0
     require_space(missing, order.folder)
-    with ByteMeter(console, "fetch", "files") as meter:
+    with ByteMeter(console, "fetch") as meter:
         errors = download.fetch(missing, order.folder, client, meter, order.jobs)
     return _tell(items, dict(zip([one.path for one in missing], errors, strict=True)), order, console)
 
@@ -118,9 +118,9 @@ def _cost(items: Sequence[Item], missing: Sequence[Wanted], order: Order) -> str
     left = sum((one.size or 0) - begun(one) for one in missing)
     unknown = sum(one.size is None for one in missing)
     parts = [f"{len(items)} files, {size(total)}"]
-    parts += [f"{len(missing)} to fetch, {size(left)}" if missing else "all here"]
+    parts += [f"to fetch {len(missing)}, {size(left)}" if missing else "all here"]
     parts += [f"{unknown} of unknown size"] if unknown else []
-    return f"{', '.join(parts)}; {size(free_space(order.folder))} free in {order.folder}"
+    return f"{'; '.join(parts)}; free in {order.folder} {size(free_space(order.folder))}"
 
 
 def _tell(items: Sequence[Item], errors: Mapping[Path, str], order: Order, console: Console) -> int:
@@ -133,8 +133,7 @@ def _tell(items: Sequence[Item], errors: Mapping[Path, str], order: Order, conso
     if not failed:
         say(console, f"all {len(items)} files are in {order.folder}")
         return 0
-    names = ",".join(item.name for item, _ in failed)
-    say(console, f"{len(failed)} of {len(items)} files failed; again: {order.again} {names}")
+    say(console, f"{len(failed)} of {len(items)} files failed; again: {order.again([item.name for item, _ in failed])}")
     return EXIT_FAILED
 
 

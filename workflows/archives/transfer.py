@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections.abc import Callable
@@ -183,6 +184,8 @@ def _write(client: Client, answer: requests.Response, part: Path, mode: str, tel
                     raise Halted
                 file.write(piece)
                 tell(file.tell())
+            file.flush()
+            os.fsync(file.fileno())
         except requests.RequestException as error:
             raise _problem(answer.url, error) from error
 
@@ -191,7 +194,9 @@ def _one_less(client: Client, retry: Retry, url: str, later: Later) -> Retry:
     try:
         fewer = retry.increment("GET", url, error=later)
     except MaxRetryError as error:
-        raise FetchError(f"{url}: {later}, {len(retry.history) + 1} times in a row") from error
+        raise FetchError(
+            f"{url}: {later}, {len(retry.history) + 1} times in a row; see whether this machine reaches it"
+        ) from error
     if later.after and later.after > LONGEST_WAIT:
         raise FetchError(f"{url}: {later}, and the server asks for more than {duration(LONGEST_WAIT)} of patience")
     return fewer

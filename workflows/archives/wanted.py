@@ -54,7 +54,11 @@ def survey(files: Sequence[Wanted], client: Client) -> list[Wanted]:
         The server is not to be reached.
     """
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        return list(pool.map(partial(_asked, client), files))
+        try:
+            return list(pool.map(partial(_asked, client), files))
+        except BaseException:
+            client.stop.set()  # those that wait for a server wait no longer
+            raise
 
 
 def is_here(wanted: Wanted, folder: Path) -> bool:

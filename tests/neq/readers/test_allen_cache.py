@@ -138,8 +138,10 @@ def test_sessions__a_missing_or_damaged_table_is_named(downloaded):
     text = path.read_text()
     for damaged, expected in [
         (text.replace(",file_id,", ",file,"), "has no column file_id"),
-        (text.replace(",869,", ",,"), "rows without an ecephys_session_id and file_id"),
-        (text.replace("1064644574,", "1064644573,"), "of their own"),
+        (text.replace(",869,", ",none,"), "not give each session an ecephys_session_id of its own and a file_id"),
+        (text.replace(",869,", ",1.5,"), "and a file_id"),
+        (text.replace("1064644574,", "1064644573,"), r"of its own and a file_id \(an id occurs twice\)"),
+        (text.replace("1064644574,", ","), "of its own"),
         ("", "cannot be read"),
     ]:
         path.write_text(damaged)
@@ -162,6 +164,14 @@ def test_session_file__of_no_session_and_of_one_without_file(downloaded):
     rewrite(manifest_of(downloaded), data_files={})
     with pytest.raises(RecordingError, match=r"Session 1064644573 has file_id 869, which the manifest"):
         open_cache(downloaded).session_file(SESSIONS[0])
+
+
+def test_session_file__of_a_session_without_file_leaves_the_others(downloaded):
+    path = downloaded / DOWNLOADED / TABLE
+    path.write_text(path.read_text().replace(",869,", ",,"))
+    with pytest.raises(RecordingError, match=r"Session 1064644573 has file_id <NA>, which the manifest"):
+        open_cache(downloaded).session_file(SESSIONS[0])
+    assert open_cache(downloaded).session_file(SESSIONS[1]).name == "ecephys_session_1064644574.nwb"
 
 
 def test_choose_sessions__rows_and_ids():

@@ -52,7 +52,7 @@ def test_fetch__makes_the_folder_that_the_sdk_would(serve, bucket, tmp_path):
     assert code == 0
     assert lines[-1] == f"all 7 files are in {tmp_path / 'new'}"
     assert {"544456", "Familiar", "60", "MiB", "fetched"} < set(state(lines, SESSIONS[1]).split())
-    assert lines[1].startswith("7 files, 3.2 MiB, 6 to fetch, 3.2 MiB; ")
+    assert lines[1].startswith("7 files, 3.2 MiB; to fetch 6, 3.2 MiB; free in ")
     for path in CACHE.rglob("*"):
         if path.is_file():
             assert (tmp_path / "new" / path.relative_to(CACHE)).read_bytes() == path.read_bytes()
@@ -78,7 +78,7 @@ def test_fetch__dry_run_fetches_manifest_and_session_table_only(serve, bucket, t
     assert {request.method for request in server.log if ".nwb" in request.path} == {"HEAD"}
     assert state(lines, SESSIONS[0]).endswith("to fetch")
     assert f"manifest and table of sessions in {tmp_path}" in lines[0]
-    assert "6 to fetch, 3.2 MiB; " in lines[-1]
+    assert "; to fetch 6, 3.2 MiB; " in lines[-1]
 
 
 def test_fetch__dry_run_says_what_is_there(serve, bucket, tmp_path):
@@ -98,7 +98,7 @@ def test_fetch__dry_run_says_what_is_there(serve, bucket, tmp_path):
     assert state(lines, SESSIONS[1]).endswith("to fetch, 1.0 MiB of it here")
     assert state(lines, "units").endswith("damaged, to fetch again")
     assert state(lines, "probes").endswith("here, not checked yet")
-    assert "3 to fetch" in lines[-1]
+    assert "to fetch 3, " in lines[-1]
 
 
 def fetch_unchecked(server, folder):
@@ -122,6 +122,13 @@ def test_fetch__one_session_fails_and_the_other_comes(serve, bucket, tmp_path):
     assert not open_cache(tmp_path).session_file(int(SESSIONS[0])).exists()
     server.faults.clear()
     assert fetch(server, tmp_path, sessions=SESSIONS[0])[0] == 0
+
+
+def test_fetch__a_table_fails_and_the_sessions_come(serve, bucket, tmp_path):
+    code, lines = fetch(serve(bucket, Fault("units.csv", "missing")), tmp_path)
+    assert code == 1
+    assert lines[-1].startswith(f"1 of 7 files failed; again: neq fetch allen-vbn --to {tmp_path} --from http://")
+    assert lines[-1].endswith(" --tables-only")
 
 
 def test_fetch__a_missing_file_has_no_size_and_fails_alone(serve, bucket, tmp_path):
@@ -191,7 +198,7 @@ def test_fetch__keeps_to_the_release_of_the_folder(serve, bucket, tmp_path):
             b"<html>Log in to the guest network</html>",
             r"Expected in 'http://localhost.*found in the file: Invalid JSON",
         ),
-        (None, "the server answers 404 Not Found"),
+        (None, r"the server answers 404 Not Found: is there a release 0\.5\.0\? Those known are 0\.1\.0 to 0\.5\.0"),
         ("0.3.0", r"the manifest of release 0\.5\.0, found that of 0\.3\.0"),
     ],
 )
