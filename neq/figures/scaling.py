@@ -35,7 +35,7 @@ def scaling(
     truth
         Exact values (condition,) or (session, condition) of ``value``: a DataArray, or a Dataset with the variable
         ``exact_<value>``. Its attribute, coordinate or variable ``truth_size`` is the number of units of the whole
-        network, for which alone they are exact.
+        network, for which alone they are exact; its coordinate ``subject`` names the animals, as that of a run does.
 
     Returns
     -------
@@ -94,15 +94,17 @@ def _canvas(n_panel: int, with_contrast: bool) -> tuple[Figure, list[list[Axes]]
 def _draw_truth(axes: Axes, point: xr.Dataset, value: str, truth: xr.Dataset | xr.DataArray) -> None:
     """Draw the exact value of every condition in its colour."""
     for i, (condition, _) in enumerate(along(point, "condition")):
-        draw_truth(axes, *_exact(truth, value, condition), style.colour(i), str(condition))
+        draw_truth(axes, *_exact(truth, value, condition, samples.of_summary(point)), style.colour(i), str(condition))
 
 
-def _exact(truth: xr.Dataset | xr.DataArray, value: str, condition: str) -> tuple[float, float]:
-    """Return the exact value of a condition, averaged over sessions, and the size it belongs to."""
+def _exact(truth: xr.Dataset | xr.DataArray, value: str, condition: str, sample: samples.Sample) -> tuple[float, float]:
+    """Return the exact value of a condition, averaged as the estimates are, and the size it belongs to."""
     exact = truth[f"exact_{value}"] if isinstance(truth, xr.Dataset) else truth
     size = truth.attrs["truth_size"] if "truth_size" in truth.attrs else np.mean(truth["truth_size"])
     if "condition" in exact.dims:
         exact = exact.sel(condition=condition)
+    if "session" in exact.dims and "subject" in exact.coords:
+        exact = sample.of(exact.rename(subject=samples.SUBJECT))
     return float(exact.mean()), float(size)
 
 

@@ -211,6 +211,14 @@ def test_scaling__exact_value_at_the_whole_network(dataset):
     assert "do not bound its subsets" in figure.get_label()
 
 
+def test_scaling__exact_values_are_averaged_as_the_estimates_are(make_cells):
+    dataset = make_cells(3, ("a",)).assign_coords(subject=("session", ["m1", "m1", "m2"]))
+    truth = xr.DataArray([0.1, 0.3, 0.6], dims="session", coords={"subject": dataset["subject"], "truth_size": 40})
+    assert points(figures.scaling(dataset, truth=truth).axes[0], "truth:a")[0, 1] == pytest.approx(0.4)
+    alone = dataset.drop_vars("subject")
+    assert points(figures.scaling(alone, truth=truth).axes[0], "truth:a")[0, 1] == pytest.approx(1 / 3)
+
+
 def test_scaling__truth_as_array_with_its_size(dataset):
     exact = xr.DataArray([0.1, 0.2], dims="condition", coords={"condition": ["active", "passive"], "truth_size": 40})
     assert points(figures.scaling(dataset, truth=exact).axes[0], "truth:passive").tolist() == [[40.0, 0.2]]
