@@ -101,9 +101,9 @@ class NeuralRecordings(Study):
     def make_ready(self, tell: Callable[[str], Any]) -> None:
         """Make the environment of the Allen SDK where the config has it read the sessions."""
         if self.config.recordings.options.get("reader") == "allensdk":
-            from neq.readers import allensdk
+            from neq.readers.allensdk_environment import make_environment
 
-            allensdk.make_environment(tell)
+            make_environment(tell)
 
     def ingest(self, source: Source, run_folder: Path) -> Prepared:
         """Read, bin and store one session, unless that was done before and its file is as it was."""
