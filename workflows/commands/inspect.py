@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neq.errors import RecordingError, SelectionError
+from neq.errors import SelectionError
 from neq.readers import allen, allen_cache, allen_units, read_recording
 from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
@@ -145,16 +145,17 @@ def list_sessions(folder: Path) -> Listing:
     """
     cache = allen_cache.open_cache(folder)
     table = cache.sessions()
-    sizes = [_size(cache, int(number)) for number in table.index]
+    sizes = [_size(cache, str(file_id)) for file_id in table["file_id"]]
     columns = {"mouse": table.get("mouse_id", ""), "units": table.get("unit_count", -1), "size": sizes}
     sessions = pd.DataFrame(columns, index=table.index)
     return Listing(folder, cache.manifest.version, sessions, len(cache.sessions(abnormal=True)) - len(table))
 
 
-def _size(cache: allen_cache.AllenCache, number: int) -> int:
+def _size(cache: allen_cache.AllenCache, file_id: str) -> int:
+    listed = cache.manifest.files.get(file_id)
     try:
-        return cache.session_file(number).stat().st_size
-    except (OSError, RecordingError):
+        return -1 if listed is None else (cache.root / listed.path).stat().st_size
+    except OSError:
         return -1
 
 
@@ -176,8 +177,8 @@ def _before_rules(recording: Recording, options: Mapping[str, Any]) -> tuple[pd.
 
 
 def _missing(recording: Recording, options: Mapping[str, Any]) -> tuple[str, ...]:
-    own = {"epochs", "condition"} & set(options)
-    if recording.source["kind"] != "allen" or own:
+    """Return the conditions that a session of the release has and this one has not."""
+    if recording.source["kind"] != "allen" or allen.Options(**options).names_epochs:
         return ()
     return tuple(name for name in CONDITIONS if name not in recording.conditions)
 
