@@ -24,8 +24,8 @@ demo: $(READY) ## run the demo: figures, report and dataset in results/demo
 test: $(READY) ## run the test suite and print its slowest tests
 	$(BIN)/python -m pytest
 
-test-all: $(READY) ## run all tests, those that take minutes too
-	$(BIN)/python -m pytest -m ""
+test-all: $(READY) ## run all tests, those that take minutes too, but not those that fetch gigabytes
+	$(BIN)/python -m pytest -m "not network"
 
 lint: $(READY) ## check style, format and types
 	$(BIN)/ruff check .
