@@ -84,7 +84,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     file = nwb.open_file(path)
     try:
         return _from_file(file, wanted, path, session)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:  # what HDF5 says of a damaged file
         file.close()
         raise RecordingError(f"{str(path)!r} is damaged ({error}); fetch it again.") from error
     except BaseException:
@@ -100,7 +100,7 @@ def is_session(path: Path) -> bool:
             electrodes = file[f"{allen_units.PROBES}/electrodes"]
             channels = "peak_channel_id" in file["units"] and allen_units.DEPTH in electrodes
             return channels and any("active" in table for table in tables)
-    except (OSError, KeyError):
+    except (OSError, KeyError, RuntimeError):
         return False
 
 

@@ -38,7 +38,7 @@ def presentation_table(file: h5py.File) -> pd.DataFrame:
         There are none, or a column is missing.
     """
     intervals = file.get("intervals", {})
-    tables = [_table(group) for name, group in intervals.items() if name.endswith(TABLES)]
+    tables = [_table(intervals[name]) for name in intervals if name.endswith(TABLES)]
     if not any(len(table) for table in tables):
         raise RecordingError(
             f"Expected in {file.filename!r} intervals tables *{TABLES} with rows, found "

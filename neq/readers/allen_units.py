@@ -192,7 +192,8 @@ def _columns(group: h5py.Group, needed: Sequence[str]) -> pd.DataFrame:
 
 def _by_probe(file: h5py.File, probe_id: np.ndarray) -> np.ndarray:
     """Return the rows whose probe the file lists, probe after probe as it lists them."""
-    listed = [group.attrs["probe_id"] for group in file[PROBES].values() if "probe_id" in group.attrs]
+    probes = [group for group in file[PROBES].values() if isinstance(group, h5py.Group) and "probe_id" in group.attrs]
+    listed = [probe.attrs["probe_id"] for probe in probes]
     rank = pd.Index(listed).get_indexer(pd.Index(probe_id))
     rows = np.argsort(rank, kind="stable")
     return rows[rank[rows] >= 0]
