@@ -96,7 +96,7 @@ def is_session(path: Path) -> bool:
     """Whether an HDF5 file is a session: units with a peak channel, electrodes at a height, presentations of a task."""
     try:
         with h5py.File(path, "r") as file:
-            tables = [group for name, group in file["intervals"].items() if name.endswith(allen_epochs.TABLES)]
+            tables = [file["intervals"][name] for name in file["intervals"] if name.endswith(allen_epochs.TABLES)]
             electrodes = file[f"{allen_units.PROBES}/electrodes"]
             channels = "peak_channel_id" in file["units"] and allen_units.DEPTH in electrodes
             return channels and any("active" in table for table in tables)
