@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from neq import seeds
-from neq.errors import RecordingError
+from neq.errors import RecordingError, SelectionError
 from neq.observables import observable_named
 from neq.readers import read_recording
-from neq.spikes.selection import draw_units
+from neq.spikes.selection import Selection, draw_units, eligible_units
 from neq.spikes.surrogates import surrogate
 from workflows import content, ingest
 
@@ -114,7 +114,8 @@ class NeuralRecordings(Study):
             recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
             written = ingest.write_spikes(recording, spec["bin_size"], folder, asked)
             exact = recording.source.get("exact", {})
-        return Prepared(source.labels, f"spikes/{written.path}", written.content, {**written.facts, "exact": exact})
+        facts = {**written.facts, "exact": exact, "n_eligible": self._n_eligible(folder / written.path)}
+        return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
 
     def resolved(self) -> NeuralRecordingsConfig:
         """Return the config with a path for each session, so that a file that vanishes takes no session along."""
@@ -187,13 +188,19 @@ class NeuralRecordings(Study):
         wanted = ["quality", *(output.name for output in self.outputs())]
         return {name: values[name] for name in wanted if name in values}
 
+    def impossible(self, cell: Cell, facts: Mapping[str, Any]) -> bool:
+        """Whether too few units of the session may be drawn, or it has no such condition."""
+        few = int(cell["size"]) > facts.get("n_eligible", facts.get("n_unit", np.inf))
+        return few or cell["condition"] not in facts.get("conditions", [cell["condition"]])
+
     def cost(self, cell: Cell, facts: Mapping[str, Any]) -> float:
         """Return transitions times pairs of units, for every fit."""
-        n_unit = facts.get("n_unit", 100)
+        n_unit = facts.get("n_eligible", facts.get("n_unit", 100))
         drawn = min(int(cell["size"]) or n_unit, n_unit)
         options = self._estimator(cell)
         fits = neural_compute.n_fit(options, drawn, "orders" in self.config.store)
-        return float(facts.get("n_bin", 1)) * (1.0 + 0.01 * drawn**2) * fits
+        n_bin = facts.get("conditions", {}).get(cell["condition"], facts.get("n_bin", 1))
+        return float(n_bin) * (1.0 + 0.01 * drawn**2) * fits
 
     def reduce(self, dataset: xr.Dataset) -> xr.Dataset:
         """Return means over repetitions, then over sessions; conditions in the order of the config."""
@@ -214,6 +221,16 @@ class NeuralRecordings(Study):
         labels |= {name: names for name, names in self.config.axes.items() if isinstance(names[0], str)}
         named = {name: [one for one in names if one in dataset[name]] for name, names in labels.items()}
         return dataset.sel(named)
+
+    def _n_eligible(self, path: Path) -> int:
+        """Return how many units of a session may be drawn; 0 where none may, which its cells will say."""
+        spikes = ingest.open_spikes(path, lazy=True)
+        try:
+            return len(
+                eligible_units(spikes, spikes["activity"].values, Selection(**self.config.selection.model_dump()))
+            )
+        except SelectionError:
+            return 0
 
     def _estimator(self, cell: Cell) -> dict[str, Any]:
         """Return the estimator's options with the cell's labels in place."""

@@ -233,6 +233,29 @@ def test_compute__too_many_units_and_unknown_conditions_are_impossible(run):
         compute(run, condition="sleep")
 
 
+def test_impossible__is_what_compute_says(run, tmp_path):
+    folder, study, prepared = run
+    facts = prepared.facts
+    assert facts["n_eligible"] == 12
+    assert [study.impossible(cell_of(size=size), facts) for size in (0, 12, 13)] == [False, False, True]
+    assert study.impossible(cell_of(condition="sleep"), facts)
+    # units that the selection leaves out cannot be drawn either
+    busiest = np.sort(study.open_inputs(cell_of(), prepared, folder)[0].activity)[-5:]
+    picky = make(tmp_path, f"selection.minimum_activity={float(busiest[0])}")
+    few = picky.ingest(picky.sources()[0], tmp_path).facts
+    assert few["n_eligible"] == 5
+    assert picky.impossible(cell_of(size=8), few)
+    nobody = make(tmp_path, "selection.area=X*")
+    assert nobody.ingest(nobody.sources()[0], tmp_path).facts["n_eligible"] == 0
+
+
+def test_cost__is_of_the_bins_of_the_condition(run):
+    _, study, prepared = run
+    facts = {**prepared.facts, "conditions": {"driven": 1000, "weak": 250}}
+    driven, weak = (study.cost(cell_of(condition=name), facts) for name in ("driven", "weak"))
+    assert driven == 4 * weak
+
+
 def test_compute__no_unit_left_is_a_named_failure(run, tmp_path):
     folder, _, prepared = run
     study = make(tmp_path, "selection.area=X*")
