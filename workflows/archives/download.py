@@ -17,7 +17,7 @@ from typing import IO, Any
 import pooch
 
 from neq.errors import FetchError, StoreError
-from workflows.archives import transfer
+from workflows.archives import dandi_etag, transfer
 from workflows.archives.transfer import Client, Halted, length
 from workflows.archives.wanted import Wanted, begun, box, remember
 
@@ -172,7 +172,7 @@ def _bring(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> None:
     keeper = pooch.create(
         place,
         "",
-        registry={name: wanted.hash or None},
+        registry={name: None if wanted.hash.startswith(dandi_etag.NAME) else wanted.hash or None},
         urls={name: wanted.url},
         retry_if_failed=1 if wanted.hash else 0,
     )
@@ -180,6 +180,7 @@ def _bring(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> None:
     def download(url: str, temporary: str, keeper: Any) -> None:
         transfer.receive(client, url, part, wanted.size, wanted.etag, tell)
         part.replace(temporary)
+        dandi_etag.check(Path(temporary), wanted.hash)
 
     try:
         kept = Path(keeper.fetch(name, downloader=download))

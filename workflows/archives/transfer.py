@@ -40,7 +40,11 @@ class Later(Exception):
 
 
 class Refused(FetchError):
-    """The server knows no such file, or does not give it."""
+    """The server knows no such file, or does not give it; ``status`` is what it answered."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Halted(Exception):
@@ -84,7 +88,7 @@ def ask(client: Client, method: str, url: str, **headers: str) -> requests.Respo
         raise Later(f"{answer.status_code} {answer.reason}", _retry_after(client, answer))
     if answer.status_code >= 400 and answer.status_code != 416:
         answer.close()
-        raise Refused(f"{url}: the server answers {answer.status_code} {answer.reason}")
+        raise Refused(f"{url}: the server answers {answer.status_code} {answer.reason}", answer.status_code)
     return answer
 
 
@@ -146,7 +150,10 @@ def receive(client: Client, url: str, part: Path, size: int | None, etag: str, t
 
 def length(path: Path) -> int:
     """Return how long a file is, 0 where there is none."""
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _once(client: Client, url: str, part: Path, size: int | None, etag: str, tell: Callable[[int], None]) -> None:

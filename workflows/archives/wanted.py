@@ -14,7 +14,7 @@ from typing import Any
 
 from neq.errors import StoreError
 from workflows import content
-from workflows.archives import transfer
+from workflows.archives import dandi_etag, transfer
 from workflows.archives.transfer import Client, Refused, length
 from workflows.progress import size as shown
 
@@ -33,7 +33,7 @@ class Wanted:
     size
         Its bytes, where they are known.
     hash
-        "blake2b:HEX", "sha256:HEX" ...; "" where the archive gives none.
+        "blake2b:HEX", "sha256:HEX", "dandi-etag:HEX-PARTS" ...; "" where the archive gives none.
     etag
         What the server calls this version of the file; see :func:`survey`.
     """
@@ -47,6 +47,8 @@ class Wanted:
 
 def survey(files: Sequence[Wanted], client: Client) -> list[Wanted]:
     """Return the files with their size and ETag, asked of the server, where it tells them.
+
+    Not asked for a file of which the archive's list has said size and hash.
 
     Raises
     ------
@@ -68,11 +70,13 @@ def is_here(wanted: Wanted, folder: Path) -> bool:
     if not wanted.hash:
         return wanted.size in (None, length(wanted.path))
     algorithm, _, expected = wanted.hash.partition(":")
-    return content.of_file(wanted.path, _memory(folder, algorithm), algorithm) == expected
+    return content.of_file(wanted.path, _memory(folder, algorithm), dandi_etag.hasher(algorithm)) == expected
 
 
 def was_right(wanted: Wanted, folder: Path) -> bool:
     """Whether a file is known to have the right content, without reading it."""
+    if not wanted.hash:
+        return is_here(wanted, folder)
     algorithm, _, expected = wanted.hash.partition(":")
     known = content.recall(wanted.path, _memory(folder, algorithm)) if wanted.path.is_file() else None
     return bool(known) and known["content"] == expected
@@ -127,6 +131,9 @@ def free_space(folder: Path) -> int:
 
 
 def _asked(client: Client, wanted: Wanted) -> Wanted:
+    if wanted.size is not None and wanted.hash:
+        return wanted
+
     def once() -> Any:
         with transfer.ask(client, "HEAD", wanted.url) as answer:
             return answer.headers
