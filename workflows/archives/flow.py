@@ -69,10 +69,10 @@ def carry_out(items: Sequence[Item], order: Order, client: Client, console: Cons
     StoreError
         The files do not fit on the disk.
     """
-    items = _measured(items, order, client, console)
-    missing = list(
-        {item.wanted.path: item.wanted for item in items if not was_right(item.wanted, order.folder)}.values()
-    )
+    right = _right(items, order, console)
+    items = _measured(items, right, client)
+    by_path = {item.wanted.path: item.wanted for item, known in zip(items, right, strict=True) if not known}
+    missing = list(by_path.values())
     if order.dry_run:
         say(console, _table(items, [_state(item.wanted, order.folder) for item in items]))
     say(console, _cost(items, missing, order))
@@ -84,15 +84,20 @@ def carry_out(items: Sequence[Item], order: Order, client: Client, console: Cons
     return _tell(items, dict(zip([one.path for one in missing], errors, strict=True)), order, console)
 
 
-def _measured(items: Sequence[Item], order: Order, client: Client, console: Console) -> list[Item]:
-    """Return the items with the sizes of their files, those that are there without question hashed once."""
-    if not order.dry_run:
-        unsure = [one.wanted for one in items if one.wanted.path.exists() and not was_right(one.wanted, order.folder)]
-        with Meter(console, "check", "files") as meter:
-            for done, wanted in enumerate(unsure, 1):
-                is_here(wanted, order.folder)
-                meter(done, len(unsure))
-    right = [was_right(item.wanted, order.folder) for item in items]
+def _right(items: Sequence[Item], order: Order, console: Console) -> list[bool]:
+    """Whether each item is here; what has not been hashed yet is, but not for a dry run."""
+    known = {item.wanted.path: was_right(item.wanted, order.folder) for item in items}
+    unsure = {item.wanted.path: item.wanted for item in items if item.wanted.path.exists()}
+    unsure = {path: wanted for path, wanted in unsure.items() if not known[path] and not order.dry_run}
+    with Meter(console, "check", "files") as meter:
+        for done, (path, wanted) in enumerate(unsure.items(), 1):
+            known[path] = is_here(wanted, order.folder)
+            meter(done, len(unsure))
+    return [known[item.wanted.path] for item in items]
+
+
+def _measured(items: Sequence[Item], right: Sequence[bool], client: Client) -> list[Item]:
+    """Return the items with the sizes of their files: on the disk, or as the server says."""
     asked = iter(survey([item.wanted for item, known in zip(items, right, strict=True) if not known], client))
     return [
         dataclasses.replace(item, wanted=_of_disk(item.wanted) if known else next(asked))
