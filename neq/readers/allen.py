@@ -79,6 +79,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     path = _in_cache(path, session) if path.is_dir() else path
     named = FILE_NAME.fullmatch(session)
     session = named[1] if named else session
+    _check_downloaded(path, session)
     if wanted.reader == "allensdk":
         return _from_sdk(wanted, path, session)
     file = nwb.open_file(path)
@@ -193,10 +194,17 @@ def _in_cache(folder: Path, session: str) -> Path:
             f"Expected the id of one of the {len(ids)} sessions of {str(folder)!r}, found {session!r}; "
             f"name one as session, for example {str(ids[0])!r}."
         )
-    path = cache.session_file(int(session))
-    if not path.is_file():
+    return cache.session_file(int(session))
+
+
+def _check_downloaded(path: Path, session: str) -> None:
+    """Refuse a file of a cache folder that is not there, with the command that brings it."""
+    if path.is_file() or not FILE_NAME.fullmatch(path.stem):
+        return
+    # both layouts have it at the same depth
+    folder = next(iter(path.parents[3:4]), path.parent)
+    if allen_cache.is_cache(folder):
         raise RecordingError(
             f"Session {session} is not downloaded to {str(folder)!r}; "
             f"`neq fetch allen-vbn --sessions {session} --to {folder}`."
         )
-    return path
