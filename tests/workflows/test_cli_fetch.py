@@ -179,13 +179,21 @@ def test_fetch__a_complete_folder_may_be_read_only(server, small_disk, remembere
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["vbn"], "fetch needs the URL of a run such as s3://bucket/lab/demo, or allen-vbn"),
+        (
+            ["vbn"],
+            "fetch needs allen-vbn, a dandiset such as dandi:000713, or the URL of a run such as s3://bucket/lab/demo",
+        ),
         (["allen-vbn", "a", "--to", "b"], "Expected one folder to fetch into, found a and --to b; leave one out."),
         (["allen-vbn", "--tables-only", "--sessions", "0:1"], "--tables-only fetches no session"),
         (
             ["s3://bucket/demo", "--sessions", "0:1"],
-            "--sessions goes with allen-vbn, not with the run at s3://bucket/demo",
+            "--sessions: this does not go with the run at s3://bucket/demo; leave it out",
         ),
+        (["dandi:713"], "Expected a dandiset such as dandi:000713 or dandi:000713@0.240702.1725, found dandi:713."),
+        (["dandi:000713@0.1"], "Expected a dandiset such as dandi:000713"),
+        (["dandi:000713", "--abnormal"], "--abnormal: this does not go with dandi:000713; leave it out"),
+        (["allen-vbn", "--all-files"], "--all-files: this does not go with allen-vbn; leave it out"),
+        (["dandi:000713", "--from", "ftp://mirror"], "--from needs the URL of a DANDI API"),
         (["allen-vbn", "--from", "ftp://mirror"], "--from needs the URL of a mirror"),
         (["allen-vbn", "s3://bucket/demo"], "This needs a file or folder, found s3://bucket/demo"),
     ],
