@@ -105,6 +105,9 @@ def on_published_grid(epochs: pd.DataFrame, first: float, last: float) -> pd.Dat
     Its bins of 10 ms are counted from the first spike of the units that are analysed and end before the last one; an
     epoch has the bin in which it starts, and not the one in which it stops.
 
+    Binned with 10 ms they hold the published arrays, but for spikes that lie on a border to within rounding: there the
+    quotient is rounded, here the border.
+
     Parameters
     ----------
     epochs
