@@ -20,7 +20,7 @@ class Fault:
     kind: str
     times: float = float("inf")
     after: int = 0
-    """cut: bytes that are sent. busy: seconds of Retry-After. slow: bytes a second."""
+    """cut: bytes that are sent. busy: seconds of Retry-After. slow: bytes a second. refused: the status."""
     method: str = "GET"
 
 
@@ -47,6 +47,13 @@ class Archive(ThreadingHTTPServer):
     @property
     def url(self):
         return f"{self.scheme}://localhost:{self.server_address[1]}"
+
+    def find(self, path, query):
+        """Return the bytes of a path, None where there are none."""
+        return self.files.get((path, query.get("versionId", [""])[0]))
+
+    def elsewhere(self, path):
+        """Return the URL to which a path is redirected, if it is."""
 
     def fault(self, method, path):
         for fault in self.faults:
@@ -75,10 +82,16 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self, method):
         url = urlsplit(self.path)
         fault = self.server.fault(method, url.path)
-        content = self.server.files.get((url.path, parse_qs(url.query).get("versionId", [""])[0]))
+        content = self.server.find(url.path, parse_qs(url.query))
         if fault.kind == "busy":
             return self.answer(503, **{"Retry-After": str(fault.after)})
-        if content is None or fault.kind == "missing":
+        if fault.kind == "refused":
+            return self.answer(fault.after)
+        if fault.kind == "missing":
+            return self.answer(404)
+        if target := self.server.elsewhere(url.path):
+            return self.answer(302, Location=target)
+        if content is None:
             return self.answer(404)
         if fault.kind == "wrong":
             content = content[:-1] + bytes([content[-1] ^ 1])
@@ -123,9 +136,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(files, faults=(), context=None):
+def serving(files, faults=(), context=None, kind=Archive):
     """Serve files while the block runs; gives the :class:`Archive`."""
-    with Archive(files, faults, context) as server:
+    with kind(files, faults, context) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

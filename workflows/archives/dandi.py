@@ -93,10 +93,11 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
     api = choice.source.rstrip("/") or API
     client = Client(note=lambda text: say(console, text))
     with client.session, contextlib.nullcontext() if dry_run else download.claimed(folder):
-        newest = choice.version or dandi_api.newest_version(client, api, choice.dandiset)
-        name = f"dandi:{choice.dandiset}@{newest}"
-        files = dandi_api.nwb_files(client, api, choice.dandiset, newest)
-        say(console, _told(name, files))
+        version = choice.version or dandi_api.newest_version(client, api, choice.dandiset)
+        name = f"dandi:{choice.dandiset}@{version}"
+        say(console, f"{name}{', a draft, which may change' if version == DRAFT else ''}: listed by {api}")
+        files = dandi_api.nwb_files(client, api, choice.dandiset, version)
+        say(console, f"{len(files)} NWB files, {sum(asset.holds_units for asset in files)} of them with units")
         chosen = dandi_api.with_hashes(client, api, choose(files, choice.sessions, choice.all_files, name))
         items = [_item(asset, api, folder) for asset in chosen]
         order = Order(folder, partial(_again, choice, name, folder), jobs, dry_run)
@@ -159,15 +160,9 @@ def _named(there: Sequence[Asset], part: str, files: Sequence[Asset], name: str)
 
 def _is_named(asset: Asset, part: str) -> bool:
     path = PurePosixPath(asset.path)
-    subject, session = asset.part("sub"), asset.part("ses")
-    names = {asset.path, path.name, path.stem, subject, session, f"sub-{subject}", f"ses-{session}"}
-    return bool(part) and (part in names or fnmatchcase(asset.path, part) or fnmatchcase(path.name, part))
-
-
-def _told(name: str, files: Sequence[Asset]) -> str:
-    with_units = sum(asset.holds_units for asset in files)
-    changes = f" (a {DRAFT}: it may change)" if name.endswith(DRAFT) else ""
-    return f"{name}{changes}: {len(files)} NWB files, {with_units} of them with units"
+    names = {asset.path, path.name, path.stem}
+    names |= {name for key in ("sub", "ses") if (value := asset.part(key)) for name in (value, f"{key}-{value}")}
+    return part in names or fnmatchcase(asset.path, part) or fnmatchcase(path.name, part)
 
 
 def _item(asset: Asset, api: str, folder: Path) -> Item:

@@ -16,8 +16,8 @@ def serve():
 
     with contextlib.ExitStack() as running:
 
-        def start(files, *faults, context=None):
-            return running.enter_context(archive_server.serving(files, faults, context))
+        def start(files, *faults, context=None, kind=archive_server.Archive):
+            return running.enter_context(archive_server.serving(files, faults, context, kind))
 
         yield start
 
