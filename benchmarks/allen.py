@@ -64,7 +64,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="neq-allen-") as folder:
         made = Path(folder) / "made-up.nwb"
         allen_session.write_session(made, allen_session.Session(1_046_595_678, 500_000), SIZE)
-        text = [f"{provenance.machine()['cpu']}, load {os.getloadavg()[0]:.1f} when it began"]
+        (floor,) = measure("import h5py, numpy, pandas; note()", made)
+        text = [f"{provenance.machine()['cpu']}, load {os.getloadavg()[0]:.1f} when it began; "]
+        text[0] += f"numpy, pandas and h5py alone: {floor['cpu']:.2g} s of the CPU, {floor['peak']:.0f} MiB"
         for name, path in (("fixture", allen_session.TEMPLATE), ("made-up", made)):
             text += ["", *lines(name, path)]
     print("\n".join(text))
@@ -97,7 +99,7 @@ def measure(body: str, path: Path) -> list[dict[str, Any]]:
     """Return what a fresh process has used at the end of its imports and at its own end."""
     code = "from pathlib import Path\n" + CHILD + body
     script = allensdk_environment.SCRIPT
-    python = sys.executable if body is DIRECT else sdk_python()
+    python = sdk_python() if body is SDK else sys.executable
     done = subprocess.run(
         [python, "-c", code, repr(time.time()), str(path), str(script.parent)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
