@@ -19,7 +19,7 @@ from workflows.store import Store
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["run", "plan", "status", "rerun", "verify", "doctor", "figures", "report", "config check", "config show"]
-COMMANDS += ["cluster show", "cluster check", "inspect"]
+COMMANDS += ["cluster show", "cluster check", "ingest", "inspect"]
 
 
 def invoke(*arguments):

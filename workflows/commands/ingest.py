@@ -68,7 +68,8 @@ def tell(prepared: Sequence[Prepared], console: Console) -> None:
     broken = [one for one in prepared if one.error_type]
     for one in broken:
         say(console, f"failed, {prepare_sources.complaint(one)}")
-    say(console, f"{len(prepared)} recordings: {len(prepared) - len(broken)} ingested, {len(broken)} failed")
+    recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
+    say(console, f"{recordings}: {len(prepared) - len(broken)} ingested, {len(broken)} failed")
 
 
 def _row(one: Prepared, conditions: Sequence[str]) -> list[str]:
