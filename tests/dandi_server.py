@@ -1,6 +1,7 @@
 """The DANDI archive as its REST API is seen from outside: dandisets, versions, pages of assets, and a bucket."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import uuid
@@ -52,7 +53,7 @@ class Dandi(Archive):
     def api(self):
         return f"{self.url}/api"
 
-    @property
+    @functools.cached_property
     def assets(self):
         return {asset.asset_id: asset for assets in self.files.values() for asset in assets}
 
@@ -84,11 +85,11 @@ class Dandi(Archive):
 
     def page(self, version, query):
         size, number = (int(query.get(key, [default])[0]) for key, default in (("page_size", 100), ("page", 1)))
-        rows = [asset.row() for asset in self.files[version]]
+        assets = self.files[version]
         more = f"{self.api}/dandisets/{DANDISET}/versions/{version}/assets/?page={number + 1}&page_size={size}"
         return {
-            "count": len(rows),
-            "next": more if number * size < len(rows) else None,
+            "count": len(assets),
+            "next": more if number * size < len(assets) else None,
             "previous": None,
-            "results": rows[(number - 1) * size : number * size],
+            "results": [asset.row() for asset in assets[(number - 1) * size : number * size]],
         }

@@ -135,8 +135,8 @@ def choose(files: Sequence[Asset], wanted: str | None, all_files: bool, name: st
     """
     there = [asset for asset in files if all_files or asset.holds_units]
     if not there:
-        without = f", only {len(files)} NWB files without; --all-files takes them" if files else ""
-        raise RecordingError(f"{name} has no NWB file with units{without}.")
+        without = f" with units, only {len(files)} without; --all-files takes them" if files else ""
+        raise RecordingError(f"{name} has no NWB file{without}.")
     parts = [":"] if wanted is None else [part.strip() for part in wanted.split(",")]
     chosen = [asset for part in parts for asset in _named(there, part, files, name)]
     return list({asset.path: asset for asset in chosen}.values())
@@ -151,10 +151,9 @@ def _named(there: Sequence[Asset], part: str, files: Sequence[Asset], name: str)
     without = sum(_is_named(asset, part) for asset in files)
     remedy = f"`neq fetch {name} --dry-run` lists them"
     if without:
-        remedy = f"{without} without are; --all-files takes them too"
+        remedy = f"{without} without units are; --all-files takes them too"
     raise RecordingError(
-        f"None of the {len(there)} NWB files with units of {name}, {there[0].path} to {there[-1].path}, "
-        f"is {part!r}: {remedy}."
+        f"None of the {len(there)} files of {name}, {there[0].path} to {there[-1].path}, is {part!r}: {remedy}."
     )
 
 

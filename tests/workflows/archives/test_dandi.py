@@ -140,7 +140,7 @@ def test_fetch__which_version(archive, tmp_path, versions, asked, said):
         ),
         ({}, Fault("/000713/", "refused", after=401), r"DANDI 000713 is embargoed: .* to its owners only \(401\)"),
         ({"version": "draft"}, Fault("/assets/", "refused", after=403), r"DANDI 000713 is embargoed: .*\(403\)"),
-        ({"version": "0.240101.0101"}, None, r"dandi:000713@0\.240101\.0101 has no NWB file with units\."),
+        ({"version": "0.240101.0101"}, None, r"dandi:000713@0\.240101\.0101 has no NWB file\."),
     ],
 )
 def test_fetch__what_is_not_there_is_said(archive, tmp_path, choice, fault, said):
@@ -173,8 +173,8 @@ def test_fetch__sessions(archive, tmp_path, wanted, chosen):
     ("wanted", "said"),
     [
         ("5:9", "Rows 5:9 of the table of sessions are none: there are 3 sessions"),
-        ("50694", f"None of the 3 NWB files with units of .*, {FIRST.path} to {THIRD.path}, is '50694': `neq fetch"),
-        ("*_image.nwb", "1 without are; --all-files takes them too"),
+        ("50694", f"None of the 3 files of .*, {FIRST.path} to {THIRD.path}, is '50694': `neq fetch"),
+        ("*_image.nwb", "1 without units are; --all-files takes them too"),
         ("", "is '': `neq fetch dandi:000713@0.240702.1725 --dry-run` lists them"),
     ],
 )
@@ -185,7 +185,7 @@ def test_fetch__sessions_that_are_not_there(archive, tmp_path, wanted, said):
 
 def test_fetch__files_without_units_when_asked(archive, tmp_path):
     server = archive(versions={"draft": [TRAINING, PROBE]})
-    with pytest.raises(RecordingError, match="only 2 NWB files without; --all-files takes them"):
+    with pytest.raises(RecordingError, match="only 2 without; --all-files takes them"):
         fetch(server, tmp_path)
     fetch(server, tmp_path, all_files=True)
     assert names(tmp_path) == [TRAINING.path, PROBE.path]
