@@ -92,7 +92,7 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
         raise ConfigError(f"--from needs the URL of a DANDI API such as {API}, found {choice.source}.")
     api = choice.source.rstrip("/") or API
     client = Client(note=lambda text: say(console, text))
-    with client.session, contextlib.nullcontext() if dry_run else download.claimed(folder):
+    with client.session:
         version = choice.version or dandi_api.newest_version(client, api, choice.dandiset)
         name = f"dandi:{choice.dandiset}@{version}"
         say(console, f"{name}{', a draft, which may change' if version == DRAFT else ''}: listed by {api}")
@@ -101,7 +101,8 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
         chosen = dandi_api.with_hashes(client, api, choose(files, choice.sessions, choice.all_files, name))
         items = [_item(asset, api, folder) for asset in chosen]
         order = Order(folder, partial(_again, choice, name, folder), jobs, dry_run)
-        return flow.carry_out(items, order, client, console)
+        with contextlib.nullcontext() if dry_run else download.claimed(folder):
+            return flow.carry_out(items, order, client, console)
 
 
 def choose(files: Sequence[Asset], wanted: str | None, all_files: bool, name: str) -> list[Asset]:
