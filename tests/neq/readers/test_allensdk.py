@@ -121,14 +121,13 @@ def test_export__says_why_there_is_none(sdk, tmp_path):
 
 
 def test_environment__that_imports_and_opens_no_file_is_refused(sdk, tmp_path):
-    wrong = tmp_path / "wrong.py"
+    wrong = tmp_path / "neq_test_wrong.py"
     wrong.write_text(SCRIPT.read_text().replace('"hdmf==3.14.6"', '"hdmf==6.2.0"'))
     said = []
     with pytest.raises(RecordingError) as caught:
         allensdk_environment.make_environment(said.append, wrong)
-    python = Path(allensdk_environment._uv("python", "find", "--script", str(wrong)).stdout.strip())
-    if python.parents[1].name.startswith("wrong-"):
-        shutil.rmtree(python.parents[1])
+    for made in Path(allensdk_environment._uv("cache", "dir").stdout.strip()).glob("environments-*/neq-test-wrong-*"):
+        shutil.rmtree(made)
     assert len(said) == 1
     message = str(caught.value)
     if "cannot be made" in message and os.environ.get("NEQ_REQUIRE_ALLENSDK") != "1":
