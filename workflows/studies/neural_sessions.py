@@ -40,7 +40,7 @@ def problems(recordings: Recordings) -> Iterator[str]:
         except RecordingError as error:
             yield f"recordings: {error}"
         return
-    if isinstance(recordings.sessions, str):
+    if isinstance(recordings.sessions, str) and not _is_cache_to_come(recordings):
         yield f"recordings.sessions: rows such as {recordings.sessions} are of an Allen cache's table; give a list"
         return
     found = [name for name, _ in _found(recordings)]
