@@ -94,6 +94,7 @@ def test_answers__are_those_written_down_for_the_fixture(answers):
     assert found.versions["hdmf"].startswith("3.")
 
 
+@pytest.mark.long
 def test_ask__leaves_no_file_behind(sdk, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     asked = read_recording(CACHE, session="1064644574", kind="allen", reader="allensdk")
@@ -120,6 +121,7 @@ def test_export__says_why_there_is_none(sdk, tmp_path):
     assert "make room there" in unwritten
 
 
+@pytest.mark.long
 def test_environment__that_imports_and_opens_no_file_is_refused(sdk, tmp_path):
     wrong = tmp_path / "neq_test_wrong.py"
     wrong.write_text(SCRIPT.read_text().replace('"hdmf==3.14.6"', '"hdmf==6.2.0"'))
