@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -113,6 +114,8 @@ class AllenCache:
     def sessions(self, abnormal: bool = False) -> pd.DataFrame:
         """Return the table of sessions, indexed by ``ecephys_session_id``, in the file's order.
 
+        It is read once, and the same at every call: to be looked at, not changed.
+
         Parameters
         ----------
         abnormal
@@ -123,14 +126,7 @@ class AllenCache:
         RecordingError
             The table is missing, unreadable or without a column that is needed.
         """
-        if SESSION_TABLE not in self.manifest.tables:
-            found = ", ".join(self.manifest.tables) or "none"
-            raise RecordingError(
-                f"Release {self.manifest.version} in {str(self.folder)!r} has no table {SESSION_TABLE}, only {found}; "
-                "fetch its manifest again."
-            )
-        path = self.root / self.manifest.tables[SESSION_TABLE].path
-        return read_sessions(path, f"neq fetch allen-vbn --to {self.folder}", abnormal)
+        return self._all_sessions if abnormal else self._normal_sessions
 
     def session_file(self, session_id: int) -> Path:
         """Return where the NWB file of a session lies, or will lie once it is fetched.
@@ -144,7 +140,7 @@ class AllenCache:
 
     def listed(self, session_id: int) -> ListedFile:
         """Return the manifest's entry of a session's NWB file; see :meth:`session_file`."""
-        table = self.sessions(abnormal=True)
+        table = self._all_sessions
         (known,) = choose_sessions(table, [session_id])
         file_id = str(table.at[known, "file_id"])
         if file_id not in self.manifest.files:
@@ -153,6 +149,25 @@ class AllenCache:
                 f"in {str(self.folder)!r} does not list; fetch the tables again."
             )
         return self.manifest.files[file_id]
+
+    # read once each: every session is looked up in them
+    @cached_property
+    def _all_sessions(self) -> pd.DataFrame:
+        return self._read_sessions(abnormal=True)
+
+    @cached_property
+    def _normal_sessions(self) -> pd.DataFrame:
+        return self._read_sessions(abnormal=False)
+
+    def _read_sessions(self, abnormal: bool) -> pd.DataFrame:
+        if SESSION_TABLE not in self.manifest.tables:
+            found = ", ".join(self.manifest.tables) or "none"
+            raise RecordingError(
+                f"Release {self.manifest.version} in {str(self.folder)!r} has no table {SESSION_TABLE}, only {found}; "
+                "fetch its manifest again."
+            )
+        path = self.root / self.manifest.tables[SESSION_TABLE].path
+        return read_sessions(path, f"neq fetch allen-vbn --to {self.folder}", abnormal)
 
 
 def is_cache(folder: Path) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neq.errors import SelectionError
+from neq.errors import RecordingError, SelectionError
 from neq.readers import allen, allen_cache, allen_units, read_recording
 from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
@@ -145,17 +145,16 @@ def list_sessions(folder: Path) -> Listing:
     """
     cache = allen_cache.open_cache(folder)
     table = cache.sessions()
-    sizes = [_size(cache, str(file_id)) for file_id in table["file_id"]]
+    sizes = [_size(cache, session_id) for session_id in table.index]
     columns = {"mouse": table.get("mouse_id", ""), "units": table.get("unit_count", -1), "size": sizes}
     sessions = pd.DataFrame(columns, index=table.index)
     return Listing(folder, cache.manifest.version, sessions, len(cache.sessions(abnormal=True)) - len(table))
 
 
-def _size(cache: allen_cache.AllenCache, file_id: str) -> int:
-    listed = cache.manifest.files.get(file_id)
+def _size(cache: allen_cache.AllenCache, session_id: int) -> int:
     try:
-        return -1 if listed is None else (cache.root / listed.path).stat().st_size
-    except OSError:
+        return cache.session_file(session_id).stat().st_size
+    except (RecordingError, OSError):
         return -1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,10 +49,15 @@ class NeuralRecordings(Study):
     Config = NeuralRecordingsConfig
     config: NeuralRecordingsConfig
 
+    @cached_property
+    def _session_paths(self) -> neural_sessions.Sessions:
+        # looked up once: a cache's table is read for it, and folders are searched
+        return self.config.session_paths()
+
     def axes(self) -> tuple[Axis, ...]:
         """Return session, condition, the axes of the config, size and repetition."""
         config = self.config
-        sessions = tuple(name for name, _ in config.session_paths())
+        sessions = tuple(name for name, _ in self._session_paths)
         if not sessions:
             raise RecordingError(neural_sessions.nothing_found(config.recordings))
         sizes = tuple(ALL if size == "all" else size for size in config.sizes)
@@ -88,7 +94,7 @@ class NeuralRecordings(Study):
                 {"session": session} | ({} if bin_size is None else {"bin_size": bin_size}),
                 {**self._reader(session, path), "bin_size": bin_size or config.binning.bin_size},
             )
-            for session, path in config.session_paths()
+            for session, path in self._session_paths
             for bin_size in bin_sizes
         )
 
@@ -119,7 +125,7 @@ class NeuralRecordings(Study):
 
     def resolved(self) -> NeuralRecordingsConfig:
         """Return the config with a path for each session, so that a file that vanishes takes no session along."""
-        recordings, paths = self.config.recordings, dict(self.config.session_paths())
+        recordings, paths = self.config.recordings, dict(self._session_paths)
         if recordings.path is None or not paths:
             return self.config
         update = {

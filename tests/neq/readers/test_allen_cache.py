@@ -124,6 +124,14 @@ def test_sessions__leaves_out_abnormal_ones_as_the_sdk_does():
     assert cache.session_file(ABNORMAL) == cache.session_file(SESSIONS[0])  # the row names the same file
 
 
+def test_session_file__of_many_sessions_reads_the_table_once(downloaded, monkeypatch):
+    cache, read, reads = open_cache(downloaded), pd.read_csv, []
+    monkeypatch.setattr(pd, "read_csv", lambda path, **options: [reads.append(path), read(path, **options)][1])
+    for session in 3 * SESSIONS:
+        cache.session_file(session)
+    assert len(reads) == 1
+
+
 def test_sessions__an_older_table_does_not_say_which_are_abnormal(downloaded):
     path = downloaded / DOWNLOADED / TABLE
     pd.read_csv(path).drop(columns=["abnormal_histology", "abnormal_activity"]).to_csv(path, index=False)
