@@ -155,7 +155,7 @@ def recording(
 
 def _from_file(file: h5py.File, options: Options, path: Path, session: str) -> Recording:
     units = allen_units.unit_table(file)
-    rows = pd.Index(file["units/id"][:]).get_indexer(units.index)
+    rows = allen_units.ids_of(file["units"]).get_indexer(units.index)
     return recording(
         session,
         units,

@@ -72,6 +72,23 @@ def channel_table(file: h5py.File) -> pd.DataFrame:
     return table.drop(columns=NOT_OF_THE_SDK, errors="ignore").rename(columns=CHANNEL_NAMES)
 
 
+def ids_of(table: h5py.Group) -> pd.Index:
+    """Return the ids of the rows of a table of the file.
+
+    Raises
+    ------
+    RecordingError
+        They are no whole numbers.
+    """
+    try:
+        return pd.Index(table["id"][:], dtype="int64", name="id")
+    except (TypeError, ValueError) as error:
+        raise RecordingError(
+            f"Expected in table {table.name!r} of {table.file.filename!r} ids that are whole numbers, found others "
+            f"({error}); fetch the file again."
+        ) from error
+
+
 def joined_units(units: pd.DataFrame, channels: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the units whose channel there is, in their order, with the columns of their channel.
 
@@ -181,7 +198,7 @@ def _columns(group: h5py.Group, needed: Sequence[str]) -> pd.DataFrame:
             f"Expected in table {group.name!r} of {group.file.filename!r} a column {', '.join(missing)}, found "
             f"{', '.join(found) or 'none'}; choose a session file of the release."
         )
-    index = pd.Index(group["id"][:], dtype="int64", name="id")
+    index = ids_of(group)
     if not index.is_unique:
         raise RecordingError(
             f"Expected in table {group.name!r} of {group.file.filename!r} an id of its own for each row, found "

@@ -99,8 +99,21 @@ def units_of(file: h5py.File) -> h5py.Group:
 
 
 def spike_trains(units: h5py.Group) -> SpikeTrains:
-    """Return the spike times of a units table; they stay in the file until asked for."""
-    offsets = np.concatenate([[0], units["spike_times_index"][:].astype(np.int64)])
+    """Return the spike times of a units table; they stay in the file until asked for.
+
+    Raises
+    ------
+    RecordingError
+        The index of the spike times is not one of the table's units, each after the other.
+    """
+    index = units["spike_times_index"][:].astype(np.int64)
+    n_unit = len(units["id"]) if "id" in units else len(index)
+    if len(index) != n_unit:
+        raise RecordingError(
+            f"Expected in {units.file.filename!r} a spike_times_index of the {n_unit} unit ids, found one of "
+            f"{len(index)} units; export the file again, or fetch it again."
+        )
+    offsets = np.concatenate([[0], index])
     return SpikeTrains(units["spike_times"], offsets, owner=units.file)
 
 
@@ -135,10 +148,6 @@ def _units(file: h5py.File, units: h5py.Group, n_unit: int, options: Options, pa
     quality = {name: nwb_tables.values(units[name]) for name in kept if name not in ("area", options.area)}
     area = nwb_tables.values(units[options.area]) if options.area else _electrode_areas(file, units, n_unit)
     ids = units["id"][:] if "id" in units else np.arange(n_unit)
-    if len(ids) != n_unit:
-        raise RecordingError(
-            f"{str(path)!r} has {len(ids)} unit ids but spike times of {n_unit} units; export it again."
-        )
     return unit_table(ids.tolist(), None if area is None else area.tolist(), quality)
 
 

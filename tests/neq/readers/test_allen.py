@@ -237,3 +237,25 @@ def test_allen__names_the_unit_with_bad_times(tmp_path):
     path = changed(tmp_path, set_entry(UNITS, "spike_times", slice(0, None), -1.0))
     with pytest.raises(RecordingError, match=r"Unit \d+ of session '1064644573' has \d+ negative spike times"):
         bin_spikes(read_recording(path))
+
+
+@pytest.mark.parametrize("n_unit", [61, 40])
+@pytest.mark.parametrize("kind", ["allen", "nwb"])
+def test_read__an_index_of_other_units_than_the_table(tmp_path, kind, n_unit):
+    with h5py.File(FILE, "r") as file:
+        index = file[f"{UNITS}/spike_times_index"][:]
+    path = changed(tmp_path, set_values(UNITS, "spike_times_index", np.insert(index, 0, 1000)[:n_unit]))
+    with pytest.raises(RecordingError, match=f"spike_times_index of the 60 unit ids, found one of {n_unit} units; exp"):
+        read_recording(path, kind=kind)
+
+
+@pytest.mark.parametrize("table", [UNITS, ELECTRODES])
+@pytest.mark.parametrize("first", [1.5, np.nan, "1"])
+def test_allen__ids_that_are_no_whole_numbers(tmp_path, table, first):
+    def change(file):
+        ids = [first, *map(type(first), file[table]["id"][1:].tolist())]
+        del file[table]["id"]
+        file[table]["id"] = ids
+
+    with pytest.raises(RecordingError, match=rf"table '/{table}' of .* ids that are whole numbers"):
+        read_recording(changed(tmp_path, change))
