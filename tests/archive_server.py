@@ -20,7 +20,10 @@ class Fault:
     kind: str
     times: float = float("inf")
     after: int = 0
-    """cut: bytes that are sent. busy: seconds of Retry-After. slow: bytes a second. refused: the status."""
+    """cut: bytes that are sent. busy: seconds of Retry-After. slow: bytes a second. refused: the status.
+
+    unsized: the answer does not tell its length.
+    """
     method: str = "GET"
 
 
@@ -100,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         if start > len(content) or (start and start == len(content)):
             return self.answer(416, **{"Content-Range": f"bytes */{len(content)}"})
         more = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
-        self.answer(206 if start else 200, len(content) - start, ETag=etag, **more)
+        length = None if fault.kind == "unsized" else len(content) - start
+        self.answer(206 if start else 200, length, ETag=etag, **more)
         if method == "GET":
             self.send(content[start:], fault)
         return None
@@ -115,7 +119,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status, length=0, **headers):
         self.server.log.append(Request(self.command, urlsplit(self.path).path, self.headers.get("Range", ""), status))
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(length)}.items():
+        known = {"Connection": "close"} if length is None else {"Content-Length": str(length)}
+        for name, value in {**headers, **known}.items():
             self.send_header(name, value)
         self.end_headers()
 

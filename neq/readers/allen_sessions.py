@@ -10,14 +10,29 @@ import pandas as pd
 
 from neq.errors import RecordingError
 
+from .rows import rows
+
 ABNORMAL = ("abnormal_histology", "abnormal_activity")
 """Columns that are empty for the sessions that the AllenSDK gives by default."""
 
-_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
-
 
 def read_sessions(path: Path, remedy: str, abnormal: bool = False) -> pd.DataFrame:
-    """Return the table of sessions in a file; indexed by their id; ``remedy`` is the command that fetches it anew."""
+    """Return the table of sessions in a file, indexed by their id.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        Command that fetches it anew, for messages.
+    abnormal
+        Also sessions with abnormal histology or activity.
+
+    Raises
+    ------
+    RecordingError
+        The file is missing, unreadable, without a column that is needed, or does not give each session an id.
+    """
     try:
         table = pd.read_csv(path, dtype={"mouse_id": str})
     except FileNotFoundError as error:
@@ -83,12 +98,8 @@ def _named(table: pd.DataFrame, part: str) -> list[int]:
     """Return the ids that one id or slice of rows names."""
     there = f"there are {len(table)} sessions"
     there += f", {table.index[0]} to {table.index[-1]}" if len(table) else ""
-    if found := _SLICE.fullmatch(part):
-        rows = slice(*(int(number) if number else None for number in found.groups()))
-        sessions = [] if rows.step == 0 else [int(known) for known in table.index[rows]]
-        if not sessions:
-            raise RecordingError(f"Rows {part} of the table of sessions are none: {there}; choose rows among them.")
-        return sessions
+    if ":" in part:
+        return [int(table.index[row]) for row in rows(part, len(table), "the table of sessions", there)]
     if not re.fullmatch(r"\d+", part):
         raise RecordingError(f"Expected the id of a session or rows such as 0:103, found {part!r}; {there}.")
     if int(part) not in table.index:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,8 @@ from urllib.parse import quote, urlsplit
 import pandas as pd
 from rich.console import Console
 
-from neq.errors import ConfigError, FetchError, RecordingError, StoreError
+from neq.commands import command
+from neq.errors import FetchError, RecordingError, StoreError
 from neq.readers.allen_cache import (
     PROJECT,
     SESSION_TABLE,
@@ -27,6 +27,7 @@ from neq.readers.allen_cache import (
 from workflows import staging
 from workflows.archives import download, flow
 from workflows.archives.flow import Item, Order
+from workflows.archives.lock import claimed
 from workflows.archives.transfer import Client, Refused
 from workflows.archives.wanted import Wanted, is_here
 from workflows.progress import say
@@ -64,15 +65,14 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
 
     Raises
     ------
+    ConfigError, StoreError
+        The mirror is no URL; the folder cannot be used, or is too small.
     FetchError
         The manifest or the table of sessions cannot be fetched.
     RecordingError
         They are not what they should be, or there is no such session.
     """
-    if choice.source and urlsplit(choice.source).scheme not in ("http", "https"):
-        raise ConfigError(f"--from needs the URL of a mirror such as {BUCKET}, found {choice.source}.")
-    client = Client(note=lambda text: say(console, text))
-    with client.session, contextlib.nullcontext() if dry_run else download.claimed(folder):
+    with flow.asking(choice.source, f"a mirror such as {BUCKET}", console) as client, claimed(folder, dry_run):
         cache = _release(choice, folder, client)
         say(console, f"{PROJECT} {cache.manifest.version}, manifest and table of sessions in {cache.folder}")
         _session_table(cache, choice, client)
@@ -151,9 +151,12 @@ def _wanted(cache: AllenCache, listed: ListedFile, choice: Choice) -> Wanted:
 def _again(choice: Choice, folder: Path, names: Sequence[str]) -> str:
     """Return the command that fetches sessions and tables of these names; tables are fetched always."""
     sessions = ",".join(name for name in names if name.isdigit())
-    options = [f"--to {folder}"]
-    options += [f"--from {choice.source}"] if choice.source else []
-    options += [f"--release {choice.release}"] if choice.release else []
-    options += ["--abnormal"] if choice.abnormal else []
-    options += [f"--sessions {sessions}" if sessions else "--tables-only"]
-    return f"neq fetch allen-vbn {' '.join(options)}"
+    options = {
+        "--to": folder,
+        "--from": choice.source,
+        "--release": choice.release,
+        "--abnormal": choice.abnormal,
+        "--sessions": sessions,
+        "--tables-only": not sessions,
+    }
+    return command("fetch", "allen-vbn", options=options)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
-import pandas as pd
 from rich.console import Console
 
+from neq.commands import command
 from neq.errors import ConfigError, RecordingError
-from neq.readers.allen_cache import choose_sessions
-from workflows.archives import dandi_api, download, flow
+from neq.readers.rows import rows
+from workflows.archives import dandi_api, flow
 from workflows.archives.dandi_api import API, DRAFT, Asset
 from workflows.archives.flow import Item, Order
-from workflows.archives.transfer import Client
+from workflows.archives.lock import claimed
 from workflows.archives.wanted import Wanted
 from workflows.progress import say
 
@@ -83,16 +80,15 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
 
     Raises
     ------
+    ConfigError, StoreError
+        The address of the archive is no URL; the folder cannot be used, or is too small.
     FetchError
         The archive is not to be reached, or answers something else.
     RecordingError
         There is no such dandiset, version or file, or it is embargoed.
     """
-    if choice.source and urlsplit(choice.source).scheme not in ("http", "https"):
-        raise ConfigError(f"--from needs the URL of a DANDI API such as {API}, found {choice.source}.")
     api = choice.source.rstrip("/") or API
-    client = Client(note=lambda text: say(console, text))
-    with client.session:
+    with flow.asking(choice.source, f"a DANDI API such as {API}", console) as client:
         version = choice.version or dandi_api.newest_version(client, api, choice.dandiset)
         name = f"dandi:{choice.dandiset}@{version}"
         say(console, f"{name}{', a draft, which may change' if version == DRAFT else ''}: listed by {api}")
@@ -101,7 +97,7 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
         chosen = dandi_api.with_hashes(client, api, choose(files, choice.sessions, choice.all_files, name))
         items = [_item(asset, api, folder) for asset in chosen]
         order = Order(folder, partial(_again, choice, name, folder), jobs, dry_run)
-        with contextlib.nullcontext() if dry_run else download.claimed(folder):
+        with claimed(folder, dry_run):
             return flow.carry_out(items, order, client, console)
 
 
@@ -145,17 +141,17 @@ def choose(files: Sequence[Asset], wanted: str | None, all_files: bool, name: st
 
 def _named(there: Sequence[Asset], part: str, files: Sequence[Asset], name: str) -> list[Asset]:
     """Return the files that one part of what is wanted names."""
+    span = f"{there[0].path} to {there[-1].path}"
     if ":" in part:
-        return [there[row] for row in choose_sessions(pd.DataFrame(index=range(len(there))), part)]
+        known = f"there are {len(there)} files, {span}"
+        return [there[row] for row in rows(part, len(there), f"the list of files of {name}", known)]
     if found := [asset for asset in there if _is_named(asset, part)]:
         return found
     without = sum(_is_named(asset, part) for asset in files)
-    remedy = f"`neq fetch {name} --dry-run` lists them"
+    remedy = f"`{command('fetch', name, options={'--dry-run': True})}` lists them"
     if without:
         remedy = f"{without} without units are; --all-files takes them too"
-    raise RecordingError(
-        f"None of the {len(there)} files of {name}, {there[0].path} to {there[-1].path}, is {part!r}: {remedy}."
-    )
+    raise RecordingError(f"None of the {len(there)} files of {name}, {span}, is {part!r}: {remedy}.")
 
 
 def _is_named(asset: Asset, part: str) -> bool:
@@ -177,7 +173,10 @@ def _item(asset: Asset, api: str, folder: Path) -> Item:
 
 def _again(choice: Choice, name: str, folder: Path, paths: Sequence[str]) -> str:
     """Return the command that fetches the files of these paths."""
-    options = ["--to", str(folder)]
-    options += ["--from", choice.source] if choice.source else []
-    options += ["--all-files"] if choice.all_files else []
-    return shlex.join(["neq", "fetch", name, *options, "--sessions", ",".join(paths)])
+    options = {
+        "--to": folder,
+        "--from": choice.source,
+        "--all-files": choice.all_files,
+        "--sessions": ",".join(paths),
+    }
+    return command("fetch", name, options=options)

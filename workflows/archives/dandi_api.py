@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -12,9 +11,8 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 
 from neq.errors import FetchError, RecordingError
-from workflows.archives import dandi_etag, download
+from workflows.archives import dandi_etag, download, transfer
 from workflows.archives.transfer import Client, Refused
-from workflows.archives.wanted import ASKED_AT_ONCE
 
 API = "https://api.dandiarchive.org/api"
 PAGE = 200
@@ -163,12 +161,7 @@ def with_hashes(client: Client, api: str, assets: Sequence[Asset]) -> list[Asset
     FetchError
         The archive is not to be reached, or answers something else.
     """
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        try:
-            return list(pool.map(partial(_with_hash, client, api), assets))
-        except BaseException:
-            client.stop.set()  # those that wait for the archive wait no longer
-            raise
+    return transfer.at_once(client, partial(_with_hash, client, api), assets)
 
 
 def _with_hash(client: Client, api: str, asset: Asset) -> Asset:

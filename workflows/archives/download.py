@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import queue
 import shutil
@@ -12,14 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pooch
 
-from neq.errors import FetchError, StoreError
-from workflows.archives import dandi_etag, transfer
+from neq.errors import FetchError
+from workflows.archives import dandi_etag, disk, transfer
 from workflows.archives.transfer import Client, Halted, length
-from workflows.archives.wanted import Wanted, begun, box, remember
+from workflows.archives.wanted import Wanted, begun, box, boxes, remember
 
 JOBS = 2
 """Files fetched at once."""
@@ -34,8 +33,9 @@ def fetch(
 ) -> list[str]:
     """Bring files here and return, for each, why it is not: "" where it is.
 
-    A file is written beside its place, and has its name only when its hash is right. One that fails does not keep the
-    others from coming, but a full disk does. Killed at any time, the same call goes on.
+    A file is written beside its place, and has its name only when its hash is right; an older one of that name stays
+    until then. One that fails does not keep the others from coming, but a full disk does. Killed at any time, the same
+    call goes on.
 
     Parameters
     ----------
@@ -60,39 +60,6 @@ def fetch(
                     remember(files[index], folder)
             meter(sum(reached), total, sum(map(bool, errors)))
     return errors
-
-
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from fetching into it meanwhile.
-
-    Raises
-    ------
-    StoreError
-        It cannot be made, or another process fetches into it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made ({error.strerror}); choose another folder with --to.") from error
-    with contextlib.ExitStack() as held:
-        lock = None
-        with contextlib.suppress(OSError):  # a folder that is read only may hold all that is wanted
-            lock = held.enter_context((folder / ".neq-fetch.lock").open("w"))
-        if lock is not None and not _locked(lock):
-            raise StoreError(f"Another neq fetch is at work in {folder}; wait until it has ended.")
-        yield
-
-
-def _locked(lock: IO[str]) -> bool:
-    """Lock a file until it is closed; False where another process has it. Some file systems know no locks."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def read(url: str, client: Client) -> bytes:
@@ -146,7 +113,7 @@ def _work(
 
 
 def _try(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> str:
-    """Fetch one file and return why it is not here, "" where it is; one that cannot be written stops all."""
+    """Fetch one file and return why it is not here, "" where it is; a disk that takes no file stops all."""
     try:
         if client.stop.is_set():
             raise Halted
@@ -156,8 +123,9 @@ def _try(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> str:
     except FetchError as error:
         return str(error)
     except OSError as error:
-        client.stop.set()
-        return f"it cannot be written: {error.strerror or error}; free some space there, or choose another folder"
+        if disk.stops_all(error):
+            client.stop.set()
+        return disk.why(error, wanted.path)
     except Exception as error:  # a thread has nobody to tell
         return f"unexpected {type(error).__name__}: {error}"
     return ""
@@ -165,6 +133,7 @@ def _try(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> str:
 
 def _bring(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> None:
     """Fetch one file by way of a hidden folder beside it, which holds what has come so far."""
+    disk.require_place(wanted.path)
     place, name = box(wanted), wanted.path.name
     place.mkdir(parents=True, exist_ok=True)
     part = _beginning(wanted, place)
@@ -188,7 +157,7 @@ def _bring(client: Client, wanted: Wanted, tell: Callable[[int], None]) -> None:
         # pooch's sentence names both hashes; it has deleted what came
         raise FetchError(f"{wanted.url}: wrong content, twice: {str(error).split('. ')[0]}") from error
     kept.replace(wanted.path)
-    for old in wanted.path.parent.glob(f".{name}.*.part"):
+    for old in boxes(wanted):
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -205,9 +174,18 @@ def _beginning(wanted: Wanted, place: Path) -> Path:
         left.pop().replace(part)
     for path in left:
         path.unlink(missing_ok=True)
-    there = wanted.path
-    if there.is_symlink() or (there.exists() and (there.stat().st_nlink > 1 or length(there) <= length(part))):
-        there.unlink()  # of another release perhaps: never to be written to
-    elif there.exists():
-        there.replace(part)
+    if not part.exists() and _may_begin(wanted):
+        # a copy: if the hash tells that it was another version, that one is still there
+        shutil.copyfile(wanted.path, part)
     return part
+
+
+def _may_begin(wanted: Wanted) -> bool:
+    """Whether the file at the place of a new one may be its beginning, of which only a hash can judge.
+
+    A link leads to the file of another release.
+    """
+    there = wanted.path
+    if not wanted.hash or there.is_symlink() or not there.exists():
+        return False
+    return there.stat().st_nlink == 1 and length(there) < (wanted.size or 0)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 from rich.console import Console
 
+from neq.errors import ConfigError
 from workflows.archives import download
 from workflows.archives.transfer import Client, length
-from workflows.archives.wanted import Wanted, begun, free_space, is_here, require_space, survey, was_right
+from workflows.archives.wanted import (
+    Wanted,
+    begun,
+    free_space,
+    is_file,
+    is_here,
+    require_space,
+    survey,
+    to_come,
+    was_right,
+)
 from workflows.guard import EXIT_FAILED
 from workflows.progress import ByteMeter, Meter, say, size
 
@@ -59,6 +72,31 @@ class Order:
     dry_run: bool = False
 
 
+@contextlib.contextmanager
+def asking(source: str, example: str, console: Console) -> Iterator[Client]:
+    """Give what asks an archive while the block runs; its pauses are told on the console.
+
+    Parameters
+    ----------
+    source
+        URL that is asked in place of the archive's; "" for none.
+    example
+        What it should be, for the message.
+    console
+        Where to print.
+
+    Raises
+    ------
+    ConfigError
+        It is no URL.
+    """
+    if source and urlsplit(source).scheme not in ("http", "https"):
+        raise ConfigError(f"--from needs the URL of {example}, found {source}.")
+    client = Client(note=lambda text: say(console, text))
+    with client.session:
+        yield client
+
+
 def carry_out(items: Sequence[Item], order: Order, client: Client, console: Console) -> int:
     """Fetch what is missing, or tell what it would be, and return the exit code.
 
@@ -87,7 +125,7 @@ def carry_out(items: Sequence[Item], order: Order, client: Client, console: Cons
 def _right(items: Sequence[Item], order: Order, console: Console) -> list[bool]:
     """Whether each item is here; what has not been hashed yet is, but not for a dry run."""
     known = {item.wanted.path: was_right(item.wanted, order.folder) for item in items}
-    unsure = {item.wanted.path: item.wanted for item in items if item.wanted.path.exists()}
+    unsure = {item.wanted.path: item.wanted for item in items if is_file(item.wanted.path)}
     unsure = {path: wanted for path, wanted in unsure.items() if not known[path] and not order.dry_run}
     with Meter(console, "check", "files") as meter:
         for done, (path, wanted) in enumerate(unsure.items(), 1):
@@ -113,14 +151,14 @@ def _state(wanted: Wanted, folder: Path) -> str:
     """Return what is there of a file, in words."""
     if was_right(wanted, folder):
         return "here"
-    if wanted.path.exists():
+    if is_file(wanted.path):
         return "here, not checked yet" if wanted.size in (None, length(wanted.path)) else "damaged, to fetch again"
     return f"to fetch, {size(begun(wanted))} of it here" if begun(wanted) else "to fetch"
 
 
 def _cost(items: Sequence[Item], missing: Sequence[Wanted], order: Order) -> str:
     total = sum(item.wanted.size or 0 for item in items)
-    left = sum((one.size or 0) - begun(one) for one in missing)
+    left = sum(map(to_come, missing))
     unknown = sum(one.size is None for one in missing)
     parts = [f"{len(items)} files, {size(total)}"]
     parts += [f"to fetch {len(missing)}, {size(left)}" if missing else "all here"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ import neq
 from neq.errors import FetchError
 from workflows.progress import duration
 
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 CHUNK = 1 << 16
@@ -28,6 +30,8 @@ LONGEST_WAIT = 900.0
 """A server that asks for more patience (s) is left alone."""
 RETRY = Retry(total=6, backoff_factor=1.0, backoff_max=60.0, backoff_jitter=1.0)
 """How often and when to try again; anew after each try that brought something."""
+ASKED_AT_ONCE = 4
+"""Small questions; files have a number of their own."""
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -148,11 +152,27 @@ def receive(client: Client, url: str, part: Path, size: int | None, etag: str, t
     patiently(client, url, lambda: _once(client, url, part, size, etag, tell), lambda: length(part))
 
 
+def at_once(client: Client, attempt: Callable[[Asked], Answer], things: Sequence[Asked]) -> list[Answer]:
+    """Return what a server answers to each of some things, a few asked at a time.
+
+    Raises
+    ------
+    Exception
+        What ``attempt`` raises first; those that wait for the server then wait no longer.
+    """
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        try:
+            return list(pool.map(attempt, things))
+        except BaseException:
+            client.stop.set()
+            raise
+
+
 def length(path: Path) -> int:
     """Return how long a file is, 0 where there is none."""
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:  # also a path that cannot be one
         return 0
 
 
@@ -168,9 +188,27 @@ def _once(client: Client, url: str, part: Path, size: int | None, etag: str, tel
         headers["If-Range"] = etag
     with ask(client, "GET", url, **headers) as answer:
         goes_on = _goes_on(answer, part, start)
+        if size is not None and (total := _total(answer)) not in (None, size):
+            raise FetchError(f"{url}: the server has {total} bytes, {_announced(size)}")
         _write(client, answer, part, "ab" if goes_on else "wb", tell)
-    if size is not None and length(part) < size:
-        raise Later(f"the answer ended after {length(part)} of {size} bytes")
+    if size is not None and (came := length(part)) != size:
+        if came < size:
+            raise Later(f"the answer ended after {came} of {size} bytes")
+        part.unlink()
+        raise FetchError(f"{url}: {came} bytes came, {_announced(size)}")
+
+
+def _total(answer: requests.Response) -> int | None:
+    """Return how long the whole file is, where the server tells it."""
+    if answer.status_code == 206:
+        told = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        told = answer.headers.get("Content-Length", "")
+    return int(told) if told.isdigit() else None
+
+
+def _announced(size: int) -> str:
+    return f"{size} were announced; give the command again, which asks anew"
 
 
 def _goes_on(answer: requests.Response, part: Path, start: int) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ from workflows.archives import dandi_etag, transfer
 from workflows.archives.transfer import Client, Refused, length
 from workflows.progress import size as shown
 
-ASKED_AT_ONCE = 4
-"""Requests for sizes."""
+LONGEST = 200
+"""Bytes of a name that leaves room for what is put around it; disks take 255."""
+MARK = 12
+"""Characters that tell one content from another."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,20 @@ def survey(files: Sequence[Wanted], client: Client) -> list[Wanted]:
     FetchError
         The server is not to be reached.
     """
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        try:
-            return list(pool.map(partial(_asked, client), files))
-        except BaseException:
-            client.stop.set()  # those that wait for a server wait no longer
-            raise
+    return transfer.at_once(client, partial(_asked, client), files)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file that may be read; none has a name that the disk does not take."""
+    return os.path.isfile(path) and os.access(path, os.R_OK, effective_ids=True)
 
 
 def is_here(wanted: Wanted, folder: Path) -> bool:
-    """Whether a file is there with the right content; hashed once, and remembered in ``folder``."""
-    if not wanted.path.is_file():
+    """Whether a file is there with the right content; hashed once, and remembered in ``folder``.
+
+    Without hash, one of the right size is.
+    """
+    if not is_file(wanted.path):
         return False
     if not wanted.hash:
         return wanted.size in (None, length(wanted.path))
@@ -78,7 +84,7 @@ def was_right(wanted: Wanted, folder: Path) -> bool:
     if not wanted.hash:
         return is_here(wanted, folder)
     algorithm, _, expected = wanted.hash.partition(":")
-    known = content.recall(wanted.path, _memory(folder, algorithm)) if wanted.path.is_file() else None
+    known = content.recall(wanted.path, _memory(folder, algorithm)) if is_file(wanted.path) else None
     return bool(known) and known["content"] == expected
 
 
@@ -98,28 +104,42 @@ def box(wanted: Wanted) -> Path:
     '.b.nwb.edf35bc5bc35.part'
     """
     version = wanted.hash or f"{wanted.url} {wanted.etag}"
-    mark = hashlib.blake2b(version.encode(), digest_size=6).hexdigest()
-    return wanted.path.with_name(f".{wanted.path.name}.{mark}.part")
+    mark = hashlib.blake2b(version.encode(), digest_size=MARK // 2).hexdigest()
+    return wanted.path.with_name(f".{_label(wanted)}.{mark}.part")
+
+
+def boxes(wanted: Wanted) -> list[Path]:
+    """Return the hidden folders that there are of a file, one for each content that was begun."""
+    return list(wanted.path.parent.glob(f".{glob.escape(_label(wanted))}.{'?' * MARK}.part"))
 
 
 def begun(wanted: Wanted) -> int:
     """Return how many bytes of a file an earlier transfer left."""
-    return max((length(part) for part in box(wanted).glob("*")), default=0)
+    try:
+        return max((length(part) for part in box(wanted).glob("*")), default=0)
+    except OSError:  # a path that the disk does not take: to be told when the file is fetched
+        return 0
+
+
+def to_come(wanted: Wanted) -> int:
+    """Return how many bytes of a file are yet to be fetched, 0 where its size is not known."""
+    return max(0, (wanted.size or 0) - begun(wanted))
 
 
 def require_space(files: Sequence[Wanted], folder: Path) -> None:
-    """Raise where files do not fit on the disk.
+    """Raise where files do not fit on the disk, with the older ones that stay until they are replaced.
 
     Raises
     ------
     StoreError
         They need more than is free.
     """
-    needed = sum((one.size or 0) - begun(one) for one in files)
-    free = free_space(folder)
+    needed, free = sum(map(to_come, files)), free_space(folder)
     if needed > free:
+        older = sum(is_file(one.path) for one in files)
+        beside = f" beside {older} that they replace" if older else ""
         raise StoreError(
-            f"{len(files)} files need {shown(needed)}, and {folder} has {shown(free)} free: make room there, "
+            f"{len(files)} files need {shown(needed)}{beside}, and {folder} has {shown(free)} free: make room there, "
             "choose fewer with --sessions, or another folder with --to."
         )
 
@@ -143,9 +163,17 @@ def _asked(client: Client, wanted: Wanted) -> Wanted:
     except Refused:
         return wanted  # the transfer itself says what is wrong
     count = headers.get("Content-Length", "")
-    size = int(count) if count.isdigit() else wanted.size
+    size = int(count) if count.isdigit() and int(count) else wanted.size  # 0: made as it is sent
     return dataclasses.replace(wanted, size=size, etag=headers.get("ETag", ""))
 
 
 def _memory(folder: Path, algorithm: str) -> Path:
     return folder / f".neq-{algorithm}.json"
+
+
+def _label(wanted: Wanted) -> str:
+    """Return the name of a file, a hash of it where there is no room for more beside it."""
+    name = wanted.path.name
+    if len(name.encode()) <= LONGEST:
+        return name
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 import neq
 from neq.errors import FetchError, RecordingError, StoreError
-from workflows.archives import dandi, dandi_api, transfer
+from workflows.archives import dandi, dandi_api, flow, transfer
 from workflows.archives.dandi import Choice
 
 SESSION_FILE = next((Path(__file__).parents[2] / "reference_data/allen/cache").rglob("ecephys_session_1064644573.nwb"))
@@ -172,7 +172,11 @@ def test_fetch__sessions(archive, tmp_path, wanted, chosen):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ("5:9", "Rows 5:9 of the table of sessions are none: there are 3 sessions"),
+        (
+            "5:9",
+            f"Rows 5:9 of the list of files of dandi:000713@0.240702.1725 are none: there are 3 files, {FIRST.path} to",
+        ),
+        ("0:x", "Expected rows of the list of files of .* such as 0:103, found '0:x'; there are 3 files, sub-506940"),
         ("50694", f"None of the 3 files of .*, {FIRST.path} to {THIRD.path}, is '50694': `neq fetch"),
         ("*_image.nwb", "1 without units are; --all-files takes them too"),
         ("", "is '': `neq fetch dandi:000713@0.240702.1725 --dry-run` lists them"),
@@ -311,7 +315,7 @@ def test_fetch__killed_in_the_midst_goes_on_where_it_was(archive, tmp_path):
 
 def test_fetch__an_archive_that_is_away_is_one_sentence(archive, tmp_path, monkeypatch):
     server = archive()
-    monkeypatch.setattr(dandi, "Client", lambda note: transfer.Client(retry=Retry(total=1), note=note))
+    monkeypatch.setattr(flow, "Client", lambda note: transfer.Client(retry=Retry(total=1), note=note))
     server.shutdown()
     server.server_close()
     with pytest.raises(FetchError, match=r"the connection failed \(Connection refused\), 2 times in a row"):

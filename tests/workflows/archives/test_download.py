@@ -223,6 +223,114 @@ def test_fetch__a_truncated_file_is_completed_but_never_one_that_is_linked(serve
     assert other.read_bytes() == CONTENT["b"][:1000]
 
 
+def test_fetch__without_hash_the_older_file_is_not_gone_on_with(serve, tmp_path):
+    server = serve(FILES)
+    (file,) = wanted_of(server, tmp_path, hashes="")
+    file.path.parent.mkdir()
+    file.path.write_bytes(CONTENT["b"][:1_000_000])
+    assert fetch([file], tmp_path) == [""]
+    assert [request.range for request in server.asked("a.nwb")] == [""]
+
+
+@pytest.mark.parametrize("hashes", ["sha256", ""])
+def test_fetch__the_older_file_stays_until_the_new_one_is_whole(serve, tmp_path, hashes):
+    server = serve(FILES, Fault("a.nwb", "cut", times=4, after=0))
+    (file,) = wanted_of(server, tmp_path, hashes=hashes)
+    older = CONTENT["b"][:1_000_000]
+    file.path.parent.mkdir()
+    file.path.write_bytes(older)
+    assert "times in a row" in download.fetch([file], tmp_path, quick(), lambda *counts: None)[0]
+    assert file.path.read_bytes() == older
+    assert fetch([file], tmp_path) == [""]
+    assert left_over(tmp_path) == []
+
+
+def test_fetch__what_came_of_the_new_version_is_not_lost_to_the_older_one(serve, tmp_path):
+    """A second start: the older file, longer than what has come, is no better beginning."""
+    server = serve(FILES)
+    (file,) = wanted_of(server, tmp_path)
+    file.path.parent.mkdir()
+    file.path.write_bytes(CONTENT["b"][:1_000_000])
+    wanted.box(file).mkdir()
+    (wanted.box(file) / "bytes").write_bytes(CONTENT["a"][:5000])
+    assert fetch([file], tmp_path) == [""]
+    assert [request.range for request in server.asked("a.nwb")] == ["bytes=5000-"]
+
+
+def test_fetch__a_file_that_is_longer_than_announced_is_refused(serve, tmp_path):
+    server = serve(FILES)
+    files = wanted_of(server, tmp_path, "ab", hashes="")
+    for name in "ab":
+        server.files[(f"/data/{name}.nwb", "v1")] = CONTENT[name] + b"more"
+    server.faults.append(Fault("b.nwb", "unsized"))
+    first, second = fetch(files, tmp_path)
+    assert first.endswith(
+        f"v1: the server has {SIZE + 4} bytes, {SIZE} were announced; give the command again, which asks anew"
+    )
+    assert second.endswith(f"v1: {SIZE + 4} bytes came, {SIZE} were announced; give the command again, which asks anew")
+    assert [one.path.exists() for one in files] == [False, False]
+    assert sum(map(wanted.begun, files)) == 0
+
+
+def test_receive__the_whole_that_a_range_is_of_has_the_announced_size(serve, tmp_path):
+    server = serve({("/data/a.nwb", "v1"): CONTENT["a"] + b"more"})
+    part = tmp_path / "bytes"
+    part.write_bytes(CONTENT["a"][:1000])
+    with pytest.raises(FetchError, match=f"the server has {SIZE + 4} bytes, {SIZE} were announced"):
+        transfer.receive(quick(), f"{server.url}/data/a.nwb?versionId=v1", part, SIZE, "", lambda count: None)
+    assert part.read_bytes() == CONTENT["a"][:1000]
+
+
+def test_survey__an_answer_of_no_length_tells_no_size(serve, tmp_path):
+    """Some servers answer HEAD so for files that they make as they send them."""
+    server = serve({("/data/a.nwb", "v1"): b""})
+    assert wanted_of(server, tmp_path)[0].size is None
+
+
+def test_fetch__what_one_file_cannot_have_keeps_no_other_from_coming(serve, tmp_path):
+    server = serve(FILES)
+    files = wanted_of(server, tmp_path, "ab")
+    files[0].path.mkdir(parents=True)
+    long = Wanted(files[1].url, tmp_path / ("n" * 260) / "b.nwb", SIZE, files[1].hash)
+    blocked = Wanted(files[1].url, tmp_path / "file" / "b.nwb", SIZE, files[1].hash)
+    (tmp_path / "file").write_text("")
+    errors = download.fetch([files[0], long, blocked, files[1]], tmp_path, quick(), lambda *counts: None, jobs=1)
+    place = "move away what lies where it, or a folder of its path, should be"
+    assert errors[0] == f"{files[0].path} cannot be written: Is a directory; {place}"
+    assert errors[1].endswith("b.nwb cannot be written: File name too long; choose a folder with a shorter path")
+    assert re.fullmatch(rf"{blocked.path} cannot be written: (File exists|Not a directory); {place}", errors[2])
+    assert errors[3] == ""
+
+
+def test_fetch__a_name_as_long_as_a_disk_takes(serve, tmp_path):
+    server = serve(FILES, Fault("a.nwb", "cut", times=1, after=900_000))
+    (file,) = wanted_of(server, tmp_path)
+    long = Wanted(file.url, tmp_path / "a" / f"{'n' * 251}.nwb", SIZE, file.hash)
+    other = Wanted(file.url, tmp_path / "a" / f"{'n' * 250}m.nwb", SIZE, file.hash)
+    assert wanted.box(long) != wanted.box(other)
+    assert wanted.begun(long) == 0
+    assert download.fetch([long], tmp_path, quick(), lambda *counts: None) == [""]
+    assert long.path.read_bytes() == CONTENT["a"]
+    assert left_over(tmp_path) == []
+
+
+def test_fetch__leaves_what_has_come_of_a_file_of_a_longer_name(serve, tmp_path):
+    (file,) = wanted_of(serve(FILES), tmp_path)
+    other = Wanted(file.url, file.path.with_name("a.nwb.old.nwb"), SIZE, file.hash)
+    wanted.box(other).mkdir(parents=True)
+    (wanted.box(other) / "bytes").write_bytes(b"1")
+    assert fetch([file], tmp_path) == [""]
+    assert wanted.begun(other) == 1
+
+
+def test_fetch__names_with_brackets_leave_nothing_behind(serve, tmp_path):
+    (file,) = wanted_of(serve(FILES), tmp_path)
+    bracketed = Wanted(file.url, tmp_path / "a" / "a[1].nwb", SIZE, file.hash)
+    assert download.fetch([bracketed], tmp_path, quick(), lambda *counts: None) == [""]
+    assert left_over(tmp_path) == []
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["a[1].nwb"]
+
+
 def test_fetch__two_at_once(serve, tmp_path):
     slow = [Fault(f"{name}.nwb", "slow", after=6_000_000) for name in "ab"]
     files = wanted_of(serve(FILES, *slow), tmp_path, "ab")
@@ -313,15 +421,18 @@ def test_require_space__says_what_is_missing(tmp_path):
     wanted.require_space([Wanted("http://localhost/a", tmp_path / "a", size=1)], tmp_path / "not" / "yet")
 
 
-def test_claimed__one_process_at_a_time(tmp_path):
-    with download.claimed(tmp_path / "new"):
-        with pytest.raises(StoreError, match="Another neq fetch is at work"), download.claimed(tmp_path / "new"):
-            pass
-        (tmp_path / "file").write_text("")
-        with pytest.raises(StoreError, match=r"cannot be made \(File exists\)"), download.claimed(tmp_path / "file"):
-            pass
-    with download.claimed(tmp_path / "new"):
-        pass
+def test_require_space__older_files_stay_meanwhile(tmp_path):
+    (tmp_path / "a").write_text("older")
+    files = [Wanted(f"http://localhost/{name}", tmp_path / name, size=1 << 59) for name in "ab"]
+    with pytest.raises(StoreError, match=r"2 files need 1048576\.0 TiB beside 1 that they replace, and .* free"):
+        wanted.require_space(files, tmp_path)
+
+
+def test_to_come__is_never_less_than_nothing(tmp_path):
+    file = Wanted("http://localhost/a", tmp_path / "a", size=None, etag="1")
+    wanted.box(file).mkdir()
+    (wanted.box(file) / "bytes").write_bytes(bytes(2_000_000))
+    assert wanted.to_come(file) == 0
 
 
 def test_read__small_files(serve):
