@@ -48,7 +48,7 @@ def make_environment(tell: Callable[[str], object] | None = None, script: Path =
     # packages that do not fit each other install and import, and open no file
     checked = run_script("--check", script=script)
     if checked.returncode:
-        raise broken(checked)
+        raise broken(checked, script)
 
 
 def run_script(*arguments: str, script: Path = SCRIPT) -> Done:
@@ -62,12 +62,22 @@ def last_line(done: Done) -> str:
     return lines[-1].strip() if lines else f"exit code {done.returncode}"
 
 
-def broken(done: Done) -> RecordingError:
+def broken(done: Done, script: Path = SCRIPT) -> RecordingError:
     """Return the error of an environment that is there and does not work."""
     return RecordingError(
-        f"The environment of the Allen SDK is there but opens no file ({last_line(done)}); `uv cache clean` removes "
-        f"it, then give the command again, {INSTEAD}."
+        f"The environment of the Allen SDK is there but opens no file ({last_line(done)}); delete the folder "
+        f"{str(_folder(script))!r}, then give the command again, {INSTEAD}."
     )
+
+
+def _folder(script: Path) -> Path:
+    """Return the folder of a script's environment, a pattern of it where uv does not tell; nothing else in the cache.
+
+    Where there is no environment, uv names another Python, whose folder must never be given for one.
+    """
+    name = f"environments-*/{script.stem.replace('_', '-').lower()}-*"
+    folder = Path(_uv("python", "find", "--script", str(script)).stdout.strip()).parent.parent
+    return folder if folder.match(name) else Path(_uv("cache", "dir").stdout.strip()) / name
 
 
 def _uv(*arguments: str) -> Done:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,31 @@ def test_environment__that_imports_and_opens_no_file_is_refused(sdk, tmp_path):
     if "cannot be made" in message and os.environ.get("NEQ_REQUIRE_ALLENSDK") != "1":
         pytest.skip(message)
     assert "is there but opens no file (TypeError: Can't instantiate abstract class NWBFile" in message
+    assert f"delete the folder '{made}', then give the command again" in message
+
+
+def folder_to_delete(script):
+    failed = subprocess.CompletedProcess([], 1, "", "boom")
+    message = str(allensdk_environment.broken(failed, script))
+    assert "opens no file (boom); delete the folder '" in message
+    assert "cache clean" not in message  # which all projects of the user share
+    return Path(message.split("'")[1])
+
+
+def test_broken__names_the_folder_of_the_environment_alone(sdk):
+    folder = folder_to_delete(SCRIPT)
+    assert (folder / "pyvenv.cfg").is_file()
+    assert folder.name.startswith("allensdk-export-")
+
+
+def test_broken__never_names_another_environment(tmp_path):
+    """Such as that of neq, which uv names where a script has none."""
+    pytest.importorskip("uv", reason="uv is not installed")
+    script = tmp_path / "neq_test_none.py"
+    shutil.copy(SCRIPT, script)
+    folder = folder_to_delete(script)
+    assert folder.match("environments-*/neq-test-none-*")
+    assert not sys.prefix.startswith(str(folder))
 
 
 def test_environment__says_where_it_will_be_and_that_the_registry_is_away(tmp_path, monkeypatch):
