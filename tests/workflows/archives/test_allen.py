@@ -3,9 +3,14 @@
 import hashlib
 import io
 import json
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from archive_server import Fault
 from rich.console import Console
@@ -101,11 +106,9 @@ def test_fetch__dry_run_says_what_is_there(serve, bucket, tmp_path):
     assert "to fetch 3, " in lines[-1]
 
 
-def fetch_unchecked(server, folder):
-    out = io.StringIO()
-    return allen.fetch(
-        Choice(source=server.url), folder, 2, True, Console(file=out, width=200)
-    ), out.getvalue().splitlines()
+def fetch_unchecked(server, folder, **choice):
+    out, choice = io.StringIO(), Choice(**{"source": server.url, **choice})
+    return allen.fetch(choice, folder, 2, True, Console(file=out, width=200)), out.getvalue().splitlines()
 
 
 def test_fetch__one_session_fails_and_the_other_comes(serve, bucket, tmp_path):
@@ -122,6 +125,53 @@ def test_fetch__one_session_fails_and_the_other_comes(serve, bucket, tmp_path):
     assert not open_cache(tmp_path).session_file(int(SESSIONS[0])).exists()
     server.faults.clear()
     assert fetch(server, tmp_path, sessions=SESSIONS[0])[0] == 0
+
+
+def test_fetch__the_command_told_can_be_given_as_it_is(serve, bucket, tmp_path):
+    server, folder = serve(bucket, Fault(f"{SESSIONS[0]}.nwb", "missing")), tmp_path / "my data & more"
+    code, lines = fetch(server, folder, sessions="0:2")
+    server.faults.clear()
+    again = shlex.split(lines[-1].partition("again: ")[2])
+    assert (code, again[:5]) == (1, ["neq", "fetch", "allen-vbn", "--to", str(folder)])
+    done = subprocess.run([sys.executable, "-m", "workflows.cli", *again[1:]], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert open_cache(folder).session_file(int(SESSIONS[0])).is_file()
+
+
+def test_fetch__a_folder_in_the_place_of_a_file_fails_alone(serve, bucket, tmp_path):
+    server = serve(bucket)
+    fetch(server, tmp_path, sessions="")
+    there = open_cache(tmp_path).session_file(int(SESSIONS[0]))
+    there.mkdir(parents=True)
+    out = io.StringIO()
+    choice = Choice(source=server.url)
+    assert allen.fetch(choice, tmp_path, 1, True, Console(file=out, width=200)) == 0
+    assert state(out.getvalue().splitlines(), SESSIONS[0]).endswith("to fetch")
+    assert allen.fetch(choice, tmp_path, 1, False, Console(file=out, width=200)) == 1
+    lines = out.getvalue().splitlines()
+    assert lines[-2].startswith(f"{SESSIONS[0]}: {there} cannot be written: Is a directory; move away what lies")
+    assert lines[-1].startswith("1 of 7 files failed; again: ")
+    assert open_cache(tmp_path).session_file(int(SESSIONS[1])).is_file()
+
+
+def test_fetch__reads_the_table_of_sessions_no_more_often_for_more_sessions(serve, bucket, tmp_path, monkeypatch):
+    server, times, real = serve(bucket), [], pd.read_csv
+    fetch(server, tmp_path)
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **options: times.append(args) or real(*args, **options))
+    fetch_unchecked(server, tmp_path)
+    assert len(times) == 2  # with and without the abnormal ones
+
+
+def test_fetch__says_that_nothing_is_to_come_where_more_is_here_than_is_known(serve, bucket, tmp_path):
+    server = serve({key: content for key, content in bucket.items() if not key[0].endswith(f"{SESSIONS[1]}.nwb")})
+    fetch_unchecked(server, tmp_path)
+    cache = open_cache(tmp_path)
+    listed = cache.listed(int(SESSIONS[1]))
+    item = wanted.Wanted("", cache.root / listed.path, hash=f"blake2b:{listed.file_hash}")
+    wanted.box(item).mkdir(parents=True)
+    (wanted.box(item) / "bytes").write_bytes(bytes(2_000_000))
+    _, lines = fetch_unchecked(server, tmp_path, sessions=SESSIONS[1])
+    assert re.match(r"6 files, .* KiB; to fetch 5, [0-9.]+ KiB; 1 of unknown size; free", lines[-1])
 
 
 def test_fetch__a_table_fails_and_the_sessions_come(serve, bucket, tmp_path):
