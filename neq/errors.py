@@ -12,6 +12,10 @@ class RecordingError(NeqError, ValueError):
 
 
 class SelectionError(NeqError, ValueError):
+    """What is asked of units does not fit them: a missing column, text compared with a number."""
+
+
+class EmptySelectionError(SelectionError):
     """No unit is left after the selection."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import seeds
-from ..errors import ImpossibleError, SelectionError
+from ..errors import EmptySelectionError, ImpossibleError, SelectionError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,7 +76,9 @@ def eligible_units(units: xr.Dataset, activity: np.ndarray, selection: Selection
     Raises
     ------
     SelectionError
-        No unit is left, or the unit table lacks a column; the message counts what each rule leaves.
+        The unit table lacks a column, or does not compare as asked.
+    EmptySelectionError
+        No unit is left; the message counts what each rule leaves.
     """
     rules = _rules(units, activity, selection)
     kept = np.ones(activity.shape[1], dtype=bool)
@@ -85,7 +87,7 @@ def eligible_units(units: xr.Dataset, activity: np.ndarray, selection: Selection
         kept &= passes
         steps.append(f"{name} leaves {kept.sum()}")
     if not kept.any():
-        raise SelectionError(
+        raise EmptySelectionError(
             f"no unit is left after the selection ({', '.join(steps)}); relax the rule that empties it"
         )
     return np.flatnonzero(kept)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neq.errors import RecordingError, SelectionError
+from neq.errors import EmptySelectionError, RecordingError
 from neq.readers import allen, allen_cache, allen_units, read_recording
 from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
@@ -162,12 +162,13 @@ def _before_rules(recording: Recording, options: Mapping[str, Any]) -> tuple[pd.
     """Return the units that the reader's quality filter begins with, and how many each rule leaves."""
     if recording.source["kind"] != "allen":
         return recording.units, [("units", len(recording.units))]
-    path = recording.source["path"]
-    units = read_recording(path, kind="allen", session=recording.session, **{**options, "quality": {}}).units
-    with h5py.File(path) as file:
+    # from the file whoever read it: the Allen SDK takes minutes and has the same units
+    with h5py.File(recording.source["path"]) as file:
         steps = [("units in the file", len(file["units/id"]))]
-        steps += [(f"with {', '.join(allen_units.MEASURED)}", len(allen_units.unit_table(file)))]
-    steps += [("on a channel with valid data", len(units))]
+        measured = allen_units.unit_table(file)
+        units = allen_units.joined_units(measured, allen_units.channel_table(file), f"session {recording.session!r}")
+    steps += [(f"with {', '.join(allen_units.MEASURED)}", len(measured)), ("on a channel with valid data", len(units))]
+    units = units.assign(area=units["structure_acronym"].fillna(""))
     kept = np.ones(len(units), dtype=bool)
     for column, condition in allen.Options(**options).quality.items():
         kept &= satisfied(units[column].to_numpy(), column, condition)
@@ -186,7 +187,7 @@ def _eligible(table: xr.Dataset, area: str) -> np.ndarray:
     """Return the positions of the active units in the areas of a pattern (unit,)."""
     try:
         return eligible_units(table, table["activity"].values, Selection(area, MINIMUM_ACTIVITY))
-    except SelectionError:
+    except EmptySelectionError:
         return np.zeros(0, dtype=int)
 
 

@@ -67,7 +67,7 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     ImpossibleError
         The session has no such condition.
     SelectionError
-        No unit is left.
+        No unit is left, or what is asked of units does not fit them.
     """
     spikes = ingest.open_spikes(path, lazy=True)
     names = spikes["condition"].values.tolist()

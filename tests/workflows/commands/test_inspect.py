@@ -25,7 +25,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from neq.errors import RecordingError
-from neq.readers import read_recording
+from neq.readers import allen, read_recording
 from workflows import cli
 from workflows.commands import inspect_text
 from workflows.commands.inspect import ALL, VISUAL, inspect, list_sessions
@@ -213,3 +213,24 @@ def test_list_sessions__of_no_cache(tmp_path):
     with pytest.raises(RecordingError, match="holds no manifest"):
         list_sessions(tmp_path)
     assert invoke(tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"reader": "allensdk", "order": "reference"}])
+def test_inspect__reads_a_session_once(monkeypatch, request, options):
+    if options:
+        request.getfixturevalue("sdk")
+    read, reads = allen.read, []
+    monkeypatch.setattr(allen, "read", lambda path, **known: [reads.append(path), read(path, **known)][1])
+    made = inspect(FILE, **options)
+    assert len(reads) == 1
+    assert made.steps == inspect(FILE).steps
+    assert made.areas.equals(inspect(FILE).areas)
+
+
+def test_inspect__units_in_no_area(tmp_path):
+    def change(file):
+        file[ELECTRODES]["location"][:] = "None"
+
+    assert inspect(changed(tmp_path, change)).areas.to_dict("index")[""] | {"active": 0} == {
+        "before": 58, "kept": 23, "active": 0,
+    }  # fmt: skip
