@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from workflows import staging
 def _short() -> Any:
     return hashlib.blake2b(digest_size=16)
 
+
+Identity = tuple[int, int, int]
+"""Inode, size and time of change of a file: another one, or another content, has others."""
 
 Algorithm = str | Callable[[], Any]
 """What ``hashlib.file_digest`` takes: a name, or what makes an empty hash."""
@@ -81,7 +84,13 @@ def of_file(path: Path, cache: Path, algorithm: Algorithm = _short) -> str:
 
 
 def stamped(path: Path, cache: Path, algorithm: Algorithm = _short) -> dict[str, Any]:
-    """Return ``size``, ``mtime_ns`` and ``content`` (hash) of a file; see :func:`of_file`."""
+    """Return ``size``, ``mtime_ns`` and ``content`` (hash) of a file; see :func:`of_file`.
+
+    Raises
+    ------
+    RecordingError
+        The file is gone, cannot be read, or changes meanwhile.
+    """
     try:
         return _stamped(path, cache, algorithm)
     except FileNotFoundError as error:
@@ -92,9 +101,55 @@ def stamped(path: Path, cache: Path, algorithm: Algorithm = _short) -> dict[str,
 
 def recall(path: Path, cache: Path) -> dict[str, Any] | None:
     """Return what ``cache`` holds of a file, None where it holds nothing or the file has changed since."""
-    found, known = path.stat(), _load(cache).get(str(path.resolve()), {})
-    unchanged = known.get("size") == found.st_size and known.get("mtime_ns") == found.st_mtime_ns
-    return dict(known) if unchanged and isinstance(known.get("content"), str) else None
+    known = _load(cache).get(str(path.resolve()), {})
+    return dict(known) if still_is(path, known) and isinstance(known.get("content"), str) else None
+
+
+def still_is(path: Path, stamp: Mapping[str, Any]) -> bool:
+    """Whether a file has the size and the time of change that :func:`stamped` found."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return (stamp.get("size"), stamp.get("mtime_ns")) == (found.st_size, found.st_mtime_ns)
+
+
+def identities(path: str | Path | None) -> dict[str, Identity | None]:
+    """Return the identity of a file, or of each entry of a folder, by absolute path; None of one that is not there."""
+    if path is None:
+        return {}
+    place = Path(path).absolute()
+    return {str(one): _identity(one) for one in (place.iterdir() if place.is_dir() else [place])}
+
+
+def refuse_changed(seen: Mapping[str, Identity | None]) -> None:
+    """Refuse files that are not any more what they were.
+
+    Parameters
+    ----------
+    seen
+        Their earlier :func:`identities`.
+
+    Raises
+    ------
+    RecordingError
+        One of them is another file, or has another content.
+    """
+    for path, identity in seen.items():
+        if _identity(Path(path)) != identity:
+            raise _changes(path)
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _changes(path: str | Path) -> RecordingError:
+    return RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
 
 
 def remember(path: Path, cache: Path, known: str) -> None:
@@ -103,14 +158,13 @@ def remember(path: Path, cache: Path, known: str) -> None:
 
 
 def _stamped(path: Path, cache: Path, algorithm: Algorithm) -> dict[str, Any]:
-    before = path.stat()
+    before = identities(path)
     if (known := recall(path, cache)) is not None:
         return known
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, algorithm).hexdigest()
     after = path.stat()
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
+    refuse_changed(before)
     return _keep(cache, path, after, digest)
 
 

@@ -76,29 +76,40 @@ def spikes_name(session: str, source: Mapping[str, Any], bin_size: float) -> str
     return f"{_label(session)}-{key[:16]}.zarr"
 
 
-def find_spikes(session: str, asked: str, folder: Path) -> WrittenSpikes | None:
+def find_spikes(session: str, asked: str, path: str | None, folder: Path) -> WrittenSpikes | None:
     """Return what :func:`write_spikes` left for the same ``asked``, without reading the source; None: to be read.
 
-    Only of a source that is one file, and has the bytes that it had.
+    Only of a source ``path`` that is the one file it was made from (what a cache folder names may be another one by
+    now), and has the bytes that it had.
 
     Raises
     ------
     RecordingError
         The file cannot be read.
     """
-    for path in folder.glob(f"{_label(session)}-*.zarr"):
-        if (found := _finished(path)) is None:
+    if path is None or not (file := Path(path).absolute()).is_file():
+        return None
+    for store in folder.glob(f"{_label(session)}-*.zarr"):
+        if (found := _finished(store)) is None:
             continue
-        source = json.loads(zarr.open_group(path, mode="r").attrs["source"])
-        if source.get("asked") != asked or not Path(source.get("path") or "").is_file():
+        source = json.loads(zarr.open_group(store, mode="r").attrs["source"])
+        if source.get("asked") != asked or source.get("path") != path:
             continue
-        stamp = content.stamped(place := Path(source["path"]).absolute(), folder / "sources.json")
+        known = source.get("stamps", {}).get(str(file), {})
+        # not by way of the cache alone, of which an ingest beside this one may lose an entry
+        stamp = known if content.still_is(file, known) else content.stamped(file, folder / "sources.json")
         if stamp["content"] == source["content"]:
-            return replace(found, facts={**found.facts, "files": {str(place): stamp}})
+            return replace(found, facts={**found.facts, "files": {str(file): stamp}})
     return None
 
 
-def write_spikes(recording: Recording, bin_size: float, folder: Path, asked: str = "") -> WrittenSpikes:
+def write_spikes(
+    recording: Recording,
+    bin_size: float,
+    folder: Path,
+    asked: str = "",
+    seen: Mapping[str, content.Identity | None] | None = None,
+) -> WrittenSpikes:
     """Bin a recording and store it in ``folder``; of a store that is there, only mend what it says of itself.
 
     The matrix is made and written a block of bins at a time. The store appears under its name only when it is whole, so
@@ -110,11 +121,14 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path, asked: str
         What to bin, the width of a bin (s), and where to.
     asked
         What the recording was asked for with, by which :func:`find_spikes` knows it; "": it shall not.
+    seen
+        :func:`workflows.content.identities` of the source before it was read: one that is replaced from then on until
+        its spikes are binned is refused. None: as it is now.
 
     Raises
     ------
     RecordingError
-        The recording or the bin size is not usable.
+        The recording or the bin size is not usable, or its source changes meanwhile.
     StoreError
         The folder cannot be written.
     """
@@ -124,11 +138,18 @@ def write_spikes(recording: Recording, bin_size: float, folder: Path, asked: str
     except OSError as error:
         raise _unwritable(recording.session, folder, error) from error
     cache = folder / "sources.json"
+    now = content.identities(recording.source.get("path"))
     files = content.files_of(recording, cache)
-    source = {**recording.source, "content": content.of_source(recording, cache), "asked": asked}
+    source = {
+        **recording.source,
+        "content": content.of_source(recording, cache),
+        "asked": asked,
+        "stamps": files,
+    }
     final = folder / spikes_name(recording.session, source, bin_size)
     found = _finished(final)
     binned = bin_sparse(recording, bin_size) if found is None else None
+    content.refuse_changed({path: known for path, known in {**now, **(seen or {})}.items() if path in files})
     try:
         if binned is not None:
             with staging.staged(final) as part:

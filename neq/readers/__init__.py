@@ -41,7 +41,8 @@ def read_recording(
     kind
         One of ``arrays`` (npz), ``nwb``, ``phy``, ``allen``, ``synthetic``; found by content where left out.
     session
-        Name of the session; by default the file's name without its ending.
+        Name of the session; by default the file's name without its ending, and ``ID`` of one called
+        ``ecephys_session_ID``.
     subject
         Id of the animal; by default what the file says.
     **options
@@ -62,6 +63,8 @@ def read_recording(
     >>> recording.session, [times.round(3).tolist() for times in recording.spike_times]
     ('a', [[0.025], [0.075], [0.125]])
     """
+    from .allen_cache import session_name
+
     place = None if path is None else Path(path).expanduser()
     if kind is None:
         kind = detect_kind(place)
@@ -69,7 +72,7 @@ def read_recording(
     if place is None and kind != "synthetic":
         raise RecordingError(f"A recording of kind {kind!r} needs a path, found none; give that of {KINDS[kind]}.")
     _check_options(kind, read, options)
-    recording = read(place, session=session or (kind if place is None else place.stem), **options)
+    recording = read(place, session=session or (kind if place is None else session_name(place)), **options)
     return recording if subject is None else replace(recording, subject=str(subject))
 
 

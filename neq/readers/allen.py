@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +16,6 @@ from neq.spikes.selection import parse_comparison
 
 from . import allen_cache, allen_epochs, allen_units, nwb, nwb_tables
 from .options import ReaderOptions, checked
-
-FILE_NAME = re.compile(r"ecephys_session_(\d+)")
-"""How the release names its session files."""
 
 
 class Options(ReaderOptions, frozen=True):
@@ -61,8 +57,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     path
         NWB file of a session, or a cache folder of the Allen SDK.
     session
-        Name of the session; of a cache folder the id of the session in it. A session named like its file
-        ``ecephys_session_ID`` gets the name ``ID``.
+        Name of the session; of a cache folder the id of the session in it.
     **options
         See :class:`Options`.
 
@@ -77,9 +72,7 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     """
     wanted = checked(Options, options, "allen")
     path = _in_cache(path, session) if path.is_dir() else path
-    named = FILE_NAME.fullmatch(session)
-    session = named[1] if named else session
-    _check_downloaded(path, session)
+    _check_downloaded(path)
     if wanted.reader == "allensdk":
         return _from_sdk(wanted, path, session)
     file = nwb.open_file(path)
@@ -197,14 +190,15 @@ def _in_cache(folder: Path, session: str) -> Path:
     return cache.session_file(int(session))
 
 
-def _check_downloaded(path: Path, session: str) -> None:
+def _check_downloaded(path: Path) -> None:
     """Refuse a file of a cache folder that is not there, with the command that brings it."""
-    if path.is_file() or not FILE_NAME.fullmatch(path.stem):
+    named = allen_cache.FILE_NAME.fullmatch(path.stem)
+    if path.is_file() or named is None:
         return
     # both layouts have it at the same depth
     folder = next(iter(path.parents[3:4]), path.parent)
     if allen_cache.is_cache(folder):
         raise RecordingError(
-            f"Session {session} is not downloaded to {str(folder)!r}; "
-            f"`neq fetch allen-vbn --sessions {session} --to {folder}`."
+            f"Session {named[1]} is not downloaded to {str(folder)!r}; "
+            f"`neq fetch allen-vbn --sessions {named[1]} --to {folder}`."
         )

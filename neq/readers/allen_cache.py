@@ -21,6 +21,9 @@ PROJECT = "visual-behavior-neuropixels"
 """Name of the release: the beginning of the names of its manifests and folders."""
 SESSION_TABLE = "ecephys_sessions"
 
+FILE_NAME = re.compile(r"ecephys_session_(\d+)")
+"""How the release names its session files."""
+
 _MANIFEST = re.compile(rf"{PROJECT}.*_manifest_v(\d+\.\d+\.\d+)\.json")
 
 
@@ -100,6 +103,18 @@ def parse_manifest(text: str | bytes, where: str | Path) -> Manifest:
             f"Expected in {str(where)!r} the manifest of a release of {PROJECT} (JSON with project_name, "
             f"manifest_version, metadata_files and data_files), found in {place}: {first['msg']}; fetch it again."
         ) from error
+
+
+def session_name(path: Path) -> str:
+    """Return what the session in a file is called where nobody says: its id, or how the file is called.
+
+    Examples
+    --------
+    >>> session_name(Path("a/ecephys_session_1064644573.nwb")), session_name(Path("a/mouse.nwb"))
+    ('1064644573', 'mouse')
+    """
+    named = FILE_NAME.fullmatch(path.stem)
+    return named[1] if named else path.stem
 
 
 @dataclass(frozen=True)

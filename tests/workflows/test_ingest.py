@@ -149,6 +149,21 @@ def test_source_content__is_read_once(tmp_path, monkeypatch):
     assert list(json.loads(cache.read_text())) == [str(path)]
 
 
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_write_spikes__of_a_folder_with_a_file_that_changed_since_it_was_seen(tmp_path, name):
+    for one in ("x", "y", "log"):
+        (tmp_path / one).write_text("1")
+    recording = make(source={"kind": "phy", "path": str(tmp_path), "files": ["x", "y"]})
+    seen = content.identities(tmp_path)
+    (tmp_path / "log").write_text("other files of the folder do not matter")
+    ingest.write_spikes(recording, 0.05, tmp_path / "spikes", seen=seen)
+    (tmp_path / "new").write_text("1")
+    os.utime(tmp_path / "new", ns=(1, seen[str(tmp_path / name)][2]))
+    (tmp_path / "new").replace(tmp_path / name)  # of the same size and time of change
+    with pytest.raises(RecordingError, match=f"{name}' changes while it is read"):
+        ingest.write_spikes(recording, 0.05, tmp_path / "spikes", seen=seen)
+
+
 def test_source_content__of_folders_and_of_what_has_no_file(tmp_path):
     (tmp_path / "x").write_text("1")
     (tmp_path / "y").write_text("2")

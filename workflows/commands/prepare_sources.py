@@ -60,7 +60,13 @@ def prepare(study: Study, client: distributed.Client, lease: Lease, console: Con
 
 
 def accept(prepared: Sequence[Prepared], study: Study, folder: Path, console: Console) -> None:
-    """Tell which sources could not be prepared, and raise where the sweep cannot begin without them."""
+    """Tell which sources could not be prepared, and raise where the sweep cannot begin without them.
+
+    Raises
+    ------
+    RecordingError, StoreError
+        No source can be read and there is no store; or what :meth:`Study.check_prepared` raises.
+    """
     if not prepared:
         return
     broken = [one for one in prepared if one.error_type]

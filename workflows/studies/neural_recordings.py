@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neq import seeds
-from neq.errors import RecordingError, SelectionError
+from neq.errors import EmptySelectionError, RecordingError, SelectionError
 from neq.observables import observable_named
 from neq.readers import read_recording
 from neq.spikes.selection import Selection, draw_units, eligible_units
@@ -55,7 +55,13 @@ class NeuralRecordings(Study):
         return self.config.session_paths()
 
     def axes(self) -> tuple[Axis, ...]:
-        """Return session, condition, the axes of the config, size and repetition."""
+        """Return session, condition, the axes of the config, size and repetition.
+
+        Raises
+        ------
+        RecordingError
+            There is no session.
+        """
         config = self.config
         sessions = tuple(name for name, _ in self._session_paths)
         if not sessions:
@@ -115,12 +121,13 @@ class NeuralRecordings(Study):
         """Read, bin and store one session, unless that was done before and its file is as it was."""
         spec, session, folder = source.spec, str(source.labels["session"]), run_folder / "spikes"
         asked = content.of_json({**spec, "session": session})
-        written, exact = ingest.find_spikes(session, asked, folder), {}
+        written, exact = ingest.find_spikes(session, asked, spec["path"], folder), {}
         if written is None:
+            seen = content.identities(spec["path"])
             recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
-            written = ingest.write_spikes(recording, spec["bin_size"], folder, asked)
+            written = ingest.write_spikes(recording, spec["bin_size"], folder, asked, seen)
             exact = recording.source.get("exact", {})
-        facts = {**written.facts, "exact": exact, "n_eligible": self._n_eligible(folder / written.path)}
+        facts = {**written.facts, "exact": exact, **self._eligible(folder / written.path)}
         return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
 
     def resolved(self) -> NeuralRecordingsConfig:
@@ -140,7 +147,18 @@ class NeuralRecordings(Study):
         return (_PAIRS, _ORDERS) if "orders" in self.config.store else (_PAIRS,)
 
     def check_prepared(self, prepared: Sequence[Prepared]) -> None:
-        """Refuse a condition that no readable session has."""
+        """Refuse a condition that no readable session has, and a selection that fits the units of none.
+
+        Raises
+        ------
+        RecordingError
+            No session has one of the conditions.
+        SelectionError
+            The units of every session lack a column of the selection, or do not compare with it.
+        """
+        problems = [one.facts.get("selection_error") for one in prepared if one.content]
+        if problems and all(problems):
+            raise SelectionError(f"selection: {problems[0]}. So it is in every session; correct the config.")
         there = dict.fromkeys(name for one in prepared for name in one.facts.get("conditions", {}))
         absent = [name for name in self.config.conditions if name not in there]
         if there and absent:
@@ -228,15 +246,15 @@ class NeuralRecordings(Study):
         named = {name: [one for one in names if one in dataset[name]] for name, names in labels.items()}
         return dataset.sel(named)
 
-    def _n_eligible(self, path: Path) -> int:
-        """Return how many units of a session may be drawn; 0 where none may, which its cells will say."""
-        spikes = ingest.open_spikes(path, lazy=True)
+    def _eligible(self, path: Path) -> dict[str, Any]:
+        """Return how many units of a session may be drawn (none: its cells will say why), or why nobody can tell."""
+        spikes, selection = ingest.open_spikes(path, lazy=True), Selection(**self.config.selection.model_dump())
         try:
-            return len(
-                eligible_units(spikes, spikes["activity"].values, Selection(**self.config.selection.model_dump()))
-            )
-        except SelectionError:
-            return 0
+            return {"n_eligible": len(eligible_units(spikes, spikes["activity"].values, selection))}
+        except EmptySelectionError:
+            return {"n_eligible": 0}
+        except SelectionError as error:
+            return {"selection_error": str(error)}
 
     def _estimator(self, cell: Cell) -> dict[str, Any]:
         """Return the estimator's options with the cell's labels in place."""

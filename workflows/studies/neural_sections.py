@@ -30,7 +30,7 @@ class Recordings(Section):
 
     kind: Literal["arrays", "nwb", "phy", "allen", "synthetic"] | None = None
     """Format of the source; null: found by content."""
-    path: DataPath | list[DataPath] | dict[str, DataPath] | None = None
+    path: Annotated[DataPath | list[DataPath] | dict[str, DataPath] | None, BeforeValidator(_as_text)] = None
     """A file, a pattern, a list of them, session: file, or the folder of an Allen cache. Looked for in $NEQ_DATA, then
     beside the config."""
     sessions: Annotated[list[str] | str | None, BeforeValidator(_as_text)] = None

@@ -34,11 +34,8 @@ def chosen(recordings: Recordings) -> Sessions:
 
 def problems(recordings: Recordings) -> Iterator[str]:
     """Say what is wrong with the names of sessions: two of one name, or one that no source has."""
-    if _cache_folder(recordings) is not None:
-        try:
-            chosen(recordings)
-        except RecordingError as error:
-            yield f"recordings: {error}"
+    if (folder := _cache_folder(recordings)) is not None:
+        yield from _cache_problems(recordings, folder)
         return
     if isinstance(recordings.sessions, str) and not _is_cache_to_come(recordings):
         yield f"recordings.sessions: rows such as {recordings.sessions} are of an Allen cache's table; give a list"
@@ -54,6 +51,18 @@ def problems(recordings: Recordings) -> Iterator[str]:
         absent = [name for name in names if name not in found]
         if found and absent:
             yield f"recordings.{key}: no source is session {', '.join(absent)}; there are {', '.join(found)}"
+
+
+def _cache_problems(recordings: Recordings, folder: Path) -> Iterator[str]:
+    try:
+        chosen(recordings)
+        known = [str(one) for one in allen_cache.open_cache(folder).sessions().index]
+    except RecordingError as error:
+        yield f"recordings: {error}"
+        return
+    if absent := [name for name in recordings.subjects if name not in known]:
+        there = f"there are {len(known)} sessions, {known[0]} to {known[-1]}"
+        yield f"recordings.subjects: the cache has no session {', '.join(absent)}: {there}"
 
 
 def nothing_found(recordings: Recordings) -> str:
@@ -82,7 +91,7 @@ def _found(recordings: Recordings) -> Sessions:
     patterns = [path] if isinstance(path, str) else path
     if _is_cache_to_come(recordings):
         return []
-    return [(Path(one).stem, one) for pattern in patterns for one in expand(pattern)]
+    return [(allen_cache.session_name(Path(one)), one) for pattern in patterns for one in expand(pattern)]
 
 
 def _cache_folder(recordings: Recordings) -> Path | None:

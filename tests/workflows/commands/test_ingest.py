@@ -1,14 +1,17 @@
 """`neq ingest`: the first stage of a run alone, on the fixture of the Allen release."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from allen_session import FILE, OTHER_FILE
+from allen_session import CACHE, FILE, OTHER_FILE
 from typer.testing import CliRunner
 
 from neq.errors import RecordingError
+from neq.readers import read_recording
 from workflows import cli, config, ingest, studies
 from workflows.studies import neural_recordings
 
@@ -105,7 +108,83 @@ def test_find_spikes__of_a_file_that_changed_or_is_gone(run, tmp_path):
     copy.unlink()
     with pytest.raises(RecordingError, match="does not exist"):
         study.ingest(source, tmp_path)
-    assert ingest.find_spikes("a", "other", tmp_path / "spikes") is None
+    assert ingest.find_spikes("a", "other", str(copy), tmp_path / "spikes") is None
+
+
+def test_find_spikes__of_a_cache_folder_into_which_another_release_comes(run, tmp_path):
+    cache = copy_of_cache(tmp_path)
+    study = studies.study_class("neural_recordings")(
+        config.load(run, [f"recordings.path={{1064644573: {cache}}}", "conditions=[active]"])
+    )
+    (source,) = study.sources()
+    assert source.labels == {"session": "1064644573"}
+    first = study.ingest(source, tmp_path)
+    newer = add_release(cache, "0.6.0")
+    second = study.ingest(source, tmp_path)
+    assert second.content != first.content
+    assert list(second.facts["files"]) == [str(newer)]
+
+
+def test_find_spikes__hashes_nothing_where_the_list_of_hashes_is_lost(run, tmp_path, monkeypatch):
+    study = studies.study_class("neural_recordings")(config.load(run, ["recordings.sessions=[one]"]))
+    (source,) = study.sources()
+    first = study.ingest(source, tmp_path)
+    (tmp_path / "spikes/sources.json").unlink()
+    monkeypatch.setattr(hashlib, "file_digest", None)  # calling it would raise
+    assert study.ingest(source, tmp_path) == first
+
+
+def test_study__files_of_the_release_are_called_alike_however_they_are_named(run, tmp_path, monkeypatch):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / FILE.name).write_bytes(FILE.read_bytes())
+    made = []
+    for path in (f"{folder}/ecephys_*.nwb", f"[{folder}/{FILE.name}]", f"{{ecephys_session_1: {folder}/{FILE.name}}}"):
+        study = studies.study_class("neural_recordings")(config.load(run, [f"recordings.path={path}"]))
+        (source,) = study.sources()
+        made.append(study.ingest(source, tmp_path))
+        with monkeypatch.context() as patch:
+            patch.setattr(neural_recordings, "read_recording", None)  # calling it would raise
+            assert study.ingest(source, tmp_path) == made[-1]
+    assert [one.labels["session"] for one in made] == ["1064644573", "1064644573", "ecephys_session_1"]
+    assert made[0].content == made[1].content
+    assert ingest.open_spikes(tmp_path / made[2].path).attrs["session"] == "ecephys_session_1"
+
+
+def test_study__a_file_that_is_replaced_while_it_is_read_is_refused(run, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.nwb"
+    copy.write_bytes(FILE.read_bytes())
+    study = studies.study_class("neural_recordings")(config.load(run, [f"recordings.path={{a: {copy}}}"]))
+    (source,) = study.sources()
+
+    def read(path, **options):
+        recording = read_recording(path, **options)
+        (tmp_path / "fetched").write_bytes(OTHER_FILE.read_bytes())
+        (tmp_path / "fetched").replace(path)
+        return recording
+
+    monkeypatch.setattr(neural_recordings, "read_recording", read)
+    with pytest.raises(RecordingError, match=r"copy\.nwb' changes while it is read; wait until it is complete"):
+        study.ingest(source, tmp_path)
+    assert stores(tmp_path) == {}
+    monkeypatch.undo()
+    assert study.ingest(source, tmp_path).facts["n_unit"] == 24
+
+
+def copy_of_cache(tmp_path):
+    return shutil.copytree(CACHE, tmp_path / "cache")
+
+
+def add_release(cache, version):
+    """Add a release whose file of the first session holds other spikes; return that file."""
+    (manifest,) = cache.glob("*.json")
+    text = json.loads(manifest.read_text()) | {"manifest_version": version}
+    manifest.with_name(manifest.name.replace("0.5.0", version)).write_text(json.dumps(text))
+    (old,) = cache.glob("*-0.5.0")
+    shutil.copytree(old, new := old.with_name(old.name.replace("0.5.0", version)))
+    (file,) = new.rglob(FILE.name)
+    file.write_bytes(OTHER_FILE.read_bytes())
+    return file
 
 
 def test_ingest__of_a_study_without_recordings(tmp_path):

@@ -12,8 +12,9 @@ from neq.errors import ConfigError, ImpossibleError, SelectionError
 from neq.spikes import surrogates
 from neq.spikes.selection import draw_units
 from workflows import config as configs
-from workflows.commands import doctor, finding, pipeline
+from workflows.commands import doctor, finding, pipeline, plan, plan_text
 from workflows.studies import neural_recordings, study_class
+from workflows.studies.base import Prepared
 from workflows.studies.neural_config import axis_section
 from workflows.studies.neural_figures import truth
 from workflows.studies.neural_sessions import expand
@@ -247,6 +248,31 @@ def test_impossible__is_what_compute_says(run, tmp_path):
     assert picky.impossible(cell_of(size=8), few)
     nobody = make(tmp_path, "selection.area=X*")
     assert nobody.ingest(nobody.sources()[0], tmp_path).facts["n_eligible"] == 0
+
+
+def test_check_prepared__a_selection_that_fits_no_session(run, tmp_path):
+    picky = make(tmp_path, "selection.quality={snrr: '> 1'}")
+    source = picky.sources()[0]
+    prepared = picky.ingest(source, tmp_path)
+    assert "n_eligible" not in prepared.facts
+    assert not picky.impossible(cell_of(), prepared.facts)
+    failed = Prepared({"session": "b"}, error_type="RecordingError", error="it is not there")
+    with pytest.raises(
+        SelectionError, match=r"^selection: the unit table has no column 'snrr'; it has .*correct the con"
+    ):
+        picky.check_prepared([prepared, failed])
+    # a session that has the column is computed; the cells of the other say what it lacks
+    picky.check_prepared([prepared, run[2]])
+    with pytest.raises(SelectionError, match="no column 'snrr'"):
+        picky.open_inputs(cell_of(), prepared, tmp_path)
+
+
+def test_plan__tells_of_a_selection_that_fits_no_session(tmp_path):
+    config = load(tmp_path, BASE, "selection.quality={snrr: '> 1'}", f"results={tmp_path}/run")
+    text = "\n".join(plan_text.lines(plan.make(config)))
+    assert "the unit table has no column 'snrr'" in text
+    assert "impossible" not in text
+    assert "nothing to compute" not in text
 
 
 def test_cost__is_of_the_bins_of_the_condition(run):

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from neq.errors import ConfigError, RecordingError
@@ -52,6 +53,24 @@ def test_session_paths__rows_and_ids(tmp_path, wanted, expected):
 def test_load__names_what_the_cache_has(tmp_path, wanted):
     with pytest.raises(ConfigError, match="there are 2 sessions, 1064644573 to 1064644574"):
         load(tmp_path, f"recordings.sessions={wanted}")
+
+
+def test_load__animals_of_sessions_that_the_cache_does_not_have(tmp_path):
+    assert load(tmp_path, "recordings.subjects={1064644574: m2}").recordings.subjects == {"1064644574": "m2"}
+    problem = r"recordings\.subjects: the cache has no session 1064644575, 0:1: there are 2 sessions, 1064644573 to"
+    with pytest.raises(ConfigError, match=problem):
+        load(tmp_path, 'recordings.subjects={1064644575: m2, "0:1": m1, 1064644573: m1}')
+
+
+def test_chosen__the_table_of_a_cache_is_read_once_for_a_study(tmp_path, monkeypatch):
+    read, reads = pd.read_csv, []
+    study = studies.study_class("neural_recordings")(load(tmp_path))
+    monkeypatch.setattr(pd, "read_csv", lambda path, **options: [reads.append(path), read(path, **options)][1])
+    study.axes()
+    n_read = len(reads)
+    study.resolved()
+    assert len(study.sources()) == 2
+    assert len(reads) == n_read <= 2
 
 
 def test_load__rows_are_of_a_cache_alone(tmp_path):
