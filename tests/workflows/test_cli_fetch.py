@@ -226,9 +226,9 @@ def test_fetch__an_unreachable_server_is_one_sentence(server, tmp_path, monkeypa
     from urllib3.util import Retry
 
     from workflows import cli
-    from workflows.archives import flow, transfer
+    from workflows.archives import asking, flow
 
-    monkeypatch.setattr(flow, "Client", lambda note: transfer.Client(retry=Retry(total=1), note=note))
+    monkeypatch.setattr(flow, "Client", lambda note: asking.Client(retry=Retry(total=1), note=note))
     server.shutdown()
     server.server_close()
     with pytest.raises(SystemExit) as ended:

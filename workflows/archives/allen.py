@@ -26,9 +26,9 @@ from neq.readers.allen_cache import (
 )
 from workflows import staging
 from workflows.archives import download, flow
+from workflows.archives.asking import Client, Refused
 from workflows.archives.flow import Item, Order
 from workflows.archives.lock import claimed
-from workflows.archives.transfer import Client, Refused
 from workflows.archives.wanted import Wanted, is_here
 from workflows.progress import say
 
@@ -72,7 +72,7 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
     RecordingError
         They are not what they should be, or there is no such session.
     """
-    with flow.asking(choice.source, f"a mirror such as {BUCKET}", console) as client, claimed(folder, dry_run):
+    with flow.connected(choice.source, f"a mirror such as {BUCKET}", console) as client, claimed(folder, dry_run):
         cache = _release(choice, folder, client)
         say(console, f"{PROJECT} {cache.manifest.version}, manifest and table of sessions in {cache.folder}")
         _session_table(cache, choice, client)

@@ -88,7 +88,7 @@ def fetch(choice: Choice, folder: Path, jobs: int, dry_run: bool, console: Conso
         There is no such dandiset, version or file, or it is embargoed.
     """
     api = choice.source.rstrip("/") or API
-    with flow.asking(choice.source, f"a DANDI API such as {API}", console) as client:
+    with flow.connected(choice.source, f"a DANDI API such as {API}", console) as client:
         version = choice.version or dandi_api.newest_version(client, api, choice.dandiset)
         name = f"dandi:{choice.dandiset}@{version}"
         say(console, f"{name}{', a draft, which may change' if version == DRAFT else ''}: listed by {api}")

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 
 from neq.errors import FetchError, RecordingError
-from workflows.archives import dandi_etag, download, transfer
-from workflows.archives.transfer import Client, Refused
+from workflows.archives import asking, dandi_etag, download
+from workflows.archives.asking import Client, Refused
 
 API = "https://api.dandiarchive.org/api"
 PAGE = 200
@@ -161,7 +161,7 @@ def with_hashes(client: Client, api: str, assets: Sequence[Asset]) -> list[Asset
     FetchError
         The archive is not to be reached, or answers something else.
     """
-    return transfer.at_once(client, partial(_with_hash, client, api), assets)
+    return asking.at_once(client, partial(_with_hash, client, api), assets)
 
 
 def _with_hash(client: Client, api: str, asset: Asset) -> Asset:

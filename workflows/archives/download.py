@@ -17,7 +17,8 @@ import pooch
 
 from neq.errors import FetchError
 from workflows.archives import dandi_etag, disk, transfer
-from workflows.archives.transfer import Client, Halted, length
+from workflows.archives.asking import Client, Halted
+from workflows.archives.transfer import length
 from workflows.archives.wanted import Wanted, begun, box, boxes, remember
 
 JOBS = 2

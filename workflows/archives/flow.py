@@ -15,7 +15,8 @@ from rich.console import Console
 
 from neq.errors import ConfigError
 from workflows.archives import download
-from workflows.archives.transfer import Client, length
+from workflows.archives.asking import Client
+from workflows.archives.transfer import length
 from workflows.archives.wanted import (
     Wanted,
     begun,
@@ -73,7 +74,7 @@ class Order:
 
 
 @contextlib.contextmanager
-def asking(source: str, example: str, console: Console) -> Iterator[Client]:
+def connected(source: str, example: str, console: Console) -> Iterator[Client]:
     """Give what asks an archive while the block runs; its pauses are told on the console.
 
     Parameters

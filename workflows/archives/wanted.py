@@ -15,8 +15,9 @@ from typing import Any
 
 from neq.errors import StoreError
 from workflows import content
-from workflows.archives import dandi_etag, transfer
-from workflows.archives.transfer import Client, Refused, length
+from workflows.archives import asking, dandi_etag
+from workflows.archives.asking import Client, Refused
+from workflows.archives.transfer import length
 from workflows.progress import size as shown
 
 LONGEST = 200
@@ -58,7 +59,7 @@ def survey(files: Sequence[Wanted], client: Client) -> list[Wanted]:
     FetchError
         The server is not to be reached.
     """
-    return transfer.at_once(client, partial(_asked, client), files)
+    return asking.at_once(client, partial(_asked, client), files)
 
 
 def is_file(path: Path) -> bool:
@@ -155,11 +156,11 @@ def _asked(client: Client, wanted: Wanted) -> Wanted:
         return wanted
 
     def once() -> Any:
-        with transfer.ask(client, "HEAD", wanted.url) as answer:
+        with asking.ask(client, "HEAD", wanted.url) as answer:
             return answer.headers
 
     try:
-        headers = transfer.patiently(client, wanted.url, once)
+        headers = asking.patiently(client, wanted.url, once)
     except Refused:
         return wanted  # the transfer itself says what is wrong
     count = headers.get("Content-Length", "")

@@ -8,9 +8,9 @@ from rich.console import Console
 
 import neq
 from neq.readers.allen_cache import choose_sessions, open_cache
-from workflows.archives import allen, transfer, wanted
+from workflows.archives import allen, asking, transfer, wanted
 from workflows.archives.allen import Choice
-from workflows.archives.transfer import Client, Halted
+from workflows.archives.asking import Client, Halted
 from workflows.config import data_folder
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
@@ -58,7 +58,7 @@ def test_bucket__goes_on_in_the_midst_of_a_file(cache, tmp_path):
             stopped, listed.url, tmp_path / "part", listed.size, listed.etag, lambda count: stopped.stop.set()
         )
     assert 0 < transfer.length(tmp_path / "part") < listed.size
-    with transfer.ask(Client(), "GET", listed.url, **{"Range": "bytes=1000-", "If-Range": listed.etag}) as answer:
+    with asking.ask(Client(), "GET", listed.url, **{"Range": "bytes=1000-", "If-Range": listed.etag}) as answer:
         assert (answer.status_code, answer.headers["Content-Range"].split("/")[0]) == (
             206,
             f"bytes 1000-{listed.size - 1}",

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 
 import neq
 from neq.errors import FetchError, RecordingError, StoreError
-from workflows.archives import dandi, dandi_api, flow, transfer
+from workflows.archives import asking, dandi, dandi_api, flow
 from workflows.archives.dandi import Choice
 
 SESSION_FILE = next((Path(__file__).parents[2] / "reference_data/allen/cache").rglob("ecephys_session_1064644573.nwb"))
@@ -315,7 +315,7 @@ def test_fetch__killed_in_the_midst_goes_on_where_it_was(archive, tmp_path):
 
 def test_fetch__an_archive_that_is_away_is_one_sentence(archive, tmp_path, monkeypatch):
     server = archive()
-    monkeypatch.setattr(flow, "Client", lambda note: transfer.Client(retry=Retry(total=1), note=note))
+    monkeypatch.setattr(flow, "Client", lambda note: asking.Client(retry=Retry(total=1), note=note))
     server.shutdown()
     server.server_close()
     with pytest.raises(FetchError, match=r"the connection failed \(Connection refused\), 2 times in a row"):

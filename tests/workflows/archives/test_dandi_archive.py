@@ -8,9 +8,9 @@ from rich.console import Console
 
 import neq
 from neq.errors import RecordingError
-from workflows.archives import dandi, dandi_api, transfer, wanted
+from workflows.archives import asking, dandi, dandi_api, wanted
+from workflows.archives.asking import Client
 from workflows.archives.dandi import Choice
-from workflows.archives.transfer import Client
 from workflows.config import data_folder
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
@@ -47,7 +47,7 @@ def test_archive__has_a_hash_of_each_and_names_the_newest_version(files):
 def test_archive__goes_on_in_the_midst_of_a_file(files):
     (asset,) = dandi.choose(files, SESSION, False, DANDISET)
     url = f"{dandi_api.API}/assets/{asset.asset_id}/download/"
-    with transfer.ask(Client(), "GET", url, Range="bytes=1000-") as answer:
+    with asking.ask(Client(), "GET", url, Range="bytes=1000-") as answer:
         assert answer.status_code == 206
         assert answer.headers["Content-Range"] == f"bytes 1000-{asset.size - 1}/{asset.size}"
 

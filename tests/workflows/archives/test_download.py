@@ -14,7 +14,7 @@ from urllib3.util import Retry
 
 from neq.errors import FetchError, StoreError
 from workflows.archives import download, transfer, wanted
-from workflows.archives.transfer import Client
+from workflows.archives.asking import Client
 from workflows.archives.wanted import Wanted
 
 SIZE = 3_000_000
