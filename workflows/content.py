@@ -22,8 +22,8 @@ def _short() -> Any:
     return hashlib.blake2b(digest_size=16)
 
 
-Identity = tuple[int, int, int]
-"""Inode, size and time of change of a file: another one, or another content, has others."""
+Identities = Mapping[str, tuple[int, int, int] | None]
+"""Path -> inode, size and time of change of a file, None where it is not there: another file or content has others."""
 
 Algorithm = str | Callable[[], Any]
 """What ``hashlib.file_digest`` takes: a name, or what makes an empty hash."""
@@ -114,15 +114,15 @@ def still_is(path: Path, stamp: Mapping[str, Any]) -> bool:
     return (stamp.get("size"), stamp.get("mtime_ns")) == (found.st_size, found.st_mtime_ns)
 
 
-def identities(path: str | Path | None) -> dict[str, Identity | None]:
-    """Return the identity of a file, or of each entry of a folder, by absolute path; None of one that is not there."""
+def identities(path: str | Path | None) -> Identities:
+    """Return what tells a file, and each entry of a folder, from others; by absolute path."""
     if path is None:
         return {}
     place = Path(path).absolute()
-    return {str(one): _identity(one) for one in (place.iterdir() if place.is_dir() else [place])}
+    return {str(one): _identity(one) for one in (place, *place.glob("*"))}
 
 
-def refuse_changed(seen: Mapping[str, Identity | None]) -> None:
+def refuse_changed(seen: Identities) -> None:
     """Refuse files that are not any more what they were.
 
     Parameters
@@ -137,19 +137,15 @@ def refuse_changed(seen: Mapping[str, Identity | None]) -> None:
     """
     for path, identity in seen.items():
         if _identity(Path(path)) != identity:
-            raise _changes(path)
+            raise RecordingError(f"Recording {path!r} changes while it is read; wait until it is complete.")
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _changes(path: str | Path) -> RecordingError:
-    return RecordingError(f"Recording {str(path)!r} changes while it is read; wait until it is complete.")
 
 
 def remember(path: Path, cache: Path, known: str) -> None:

@@ -301,3 +301,11 @@ def test_write_spikes__killed_in_the_midst_then_run_again(tmp_path):
     assert written == undisturbed
     assert names(folder) == [written.path]
     xr.testing.assert_identical(*(ingest.open_spikes(place / written.path) for place in (folder, tmp_path / "other")))
+
+
+def test_identities__of_nothing_of_what_is_not_there_and_of_folders(tmp_path):
+    assert content.identities(None) == {}
+    assert content.identities(tmp_path / "none") == {str(tmp_path / "none"): None}
+    (tmp_path / "a").write_text("12")
+    assert content.identities(tmp_path)[str(tmp_path / "a")] == content.identities(tmp_path / "a").popitem()[1]
+    assert content.identities(tmp_path / "a")[str(tmp_path / "a")][1] == 2

@@ -108,6 +108,24 @@ def n_fit(options: Mapping[str, Any], n_unit: int, with_orders: bool) -> float:
     return fits + (0.5 if options["max_order"] < 3 else 0.5 + 0.05 * n_unit)
 
 
+def exact_values(exact: Mapping[str, Any], n_unit: int, lag: int, bin_size: float) -> dict[str, Any]:
+    """Return the exact values of a simulated session, where they are of these transitions.
+
+    They are of all its units, one step of the network apart.
+
+    Examples
+    --------
+    >>> exact = {"entropy_production": 2.0, "entropy_production_per_spike": 0.5, "n_unit": 4, "bin_size": 0.01}
+    >>> exact_values(exact, 4, 1, 0.01)
+    {'exact_entropy_production': 2.0, 'exact_entropy_production_per_spike': 0.5}
+    >>> exact_values(exact, 3, 1, 0.01), exact_values({}, 4, 1, 0.01)
+    ({}, {})
+    """
+    if not exact or n_unit != exact["n_unit"] or lag != 1 or not np.isclose(bin_size, exact["bin_size"], rtol=1e-9):
+        return {}
+    return {f"exact_{name}": exact[name] for name in ("entropy_production", "entropy_production_per_spike")}
+
+
 def result_values(
     result: Any, parts: Sequence[HeldOutPart], transitions: Transitions, bin_size: float
 ) -> dict[str, Any]:

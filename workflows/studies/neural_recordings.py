@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from neq import seeds
-from neq.errors import EmptySelectionError, RecordingError, SelectionError
+from neq.errors import RecordingError, SelectionError
 from neq.observables import observable_named
 from neq.readers import read_recording
-from neq.spikes.selection import Selection, draw_units, eligible_units
+from neq.spikes.selection import Selection, draw_units
 from neq.spikes.surrogates import surrogate
 from workflows import content, ingest
 
@@ -24,7 +24,7 @@ from .base import Axis, Cell, Output, Prepared, Source, Study
 from .neural_config import NeuralRecordingsConfig, axis_section
 from .neural_outputs import outputs
 from .neural_sections import Binning
-from .population import Population, open_population
+from .population import Population, open_population, selection_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +50,7 @@ class NeuralRecordings(Study):
     config: NeuralRecordingsConfig
 
     @cached_property
-    def _session_paths(self) -> neural_sessions.Sessions:
-        # looked up once: a cache's table is read for it, and folders are searched
+    def _session_paths(self) -> neural_sessions.Sessions:  # a table is read for it, folders are searched
         return self.config.session_paths()
 
     def axes(self) -> tuple[Axis, ...]:
@@ -127,7 +126,8 @@ class NeuralRecordings(Study):
             recording = read_recording(spec["path"], kind=spec["kind"], session=session, **spec["options"])
             written = ingest.write_spikes(recording, spec["bin_size"], folder, asked, seen)
             exact = recording.source.get("exact", {})
-        facts = {**written.facts, "exact": exact, **self._eligible(folder / written.path)}
+        selected = selection_facts(folder / written.path, Selection(**self.config.selection.model_dump()))
+        facts = {**written.facts, "exact": exact, **selected}
         return Prepared(source.labels, f"spikes/{written.path}", written.content, facts)
 
     def resolved(self) -> NeuralRecordingsConfig:
@@ -207,8 +207,8 @@ class NeuralRecordings(Study):
         half = cell["repetition"] == 0
         values = neural_compute.estimate(turned, population, options, self.config.store, seed, half=half)
         values |= {"drawn_unit": population.unit[drawn], "drawn_area": population.area[drawn]}
-        if null == "none" and _describes(exact, len(drawn), transitions.lag, population.bin_size):
-            values |= {f"exact_{name}": exact[name] for name in _EXACT}
+        if null == "none":
+            values |= neural_compute.exact_values(exact, len(drawn), transitions.lag, population.bin_size)
         wanted = ["quality", *(output.name for output in self.outputs())]
         return {name: values[name] for name in wanted if name in values}
 
@@ -246,16 +246,6 @@ class NeuralRecordings(Study):
         named = {name: [one for one in names if one in dataset[name]] for name, names in labels.items()}
         return dataset.sel(named)
 
-    def _eligible(self, path: Path) -> dict[str, Any]:
-        """Return how many units of a session may be drawn (none: its cells will say why), or why nobody can tell."""
-        spikes, selection = ingest.open_spikes(path, lazy=True), Selection(**self.config.selection.model_dump())
-        try:
-            return {"n_eligible": len(eligible_units(spikes, spikes["activity"].values, selection))}
-        except EmptySelectionError:
-            return {"n_eligible": 0}
-        except SelectionError as error:
-            return {"selection_error": str(error)}
-
     def _estimator(self, cell: Cell) -> dict[str, Any]:
         """Return the estimator's options with the cell's labels in place."""
         options = self.config.estimator.model_dump()
@@ -274,9 +264,6 @@ class NeuralRecordings(Study):
         )
 
 
-_EXACT = ("entropy_production", "entropy_production_per_spike")
-
-
 _AXES = {
     "lag": ("1", "bins between the two of a transition"),
     "cross_fit": ("1", "folds; 0 stands for a single split"),
@@ -289,10 +276,3 @@ def _axis(name: str, labels: Sequence[Any]) -> Axis:
     stage: Literal["ingest", "estimator"] = "ingest" if axis_section(name) is Binning else "estimator"
     units, long_name = _AXES.get(name, ("", ""))
     return Axis(name, tuple(labels), stage, units, long_name)
-
-
-def _describes(exact: Mapping[str, Any], n_unit: int, lag: int, bin_size: float) -> bool:
-    """Return whether an exact value is that of these transitions: all units, one step of the network apart."""
-    if not exact or n_unit != exact["n_unit"] or lag != 1:
-        return False
-    return bool(np.isclose(bin_size, exact["bin_size"], rtol=1e-9))

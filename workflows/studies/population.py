@@ -6,11 +6,12 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neq.errors import ImpossibleError
+from neq.errors import EmptySelectionError, ImpossibleError, SelectionError
 from neq.spikes.selection import Selection, eligible_units
 from neq.spikes.transitions import Transitions
 from workflows import ingest
@@ -47,6 +48,30 @@ class Population:
     segment: np.ndarray
     event_time: np.ndarray
     event_name: np.ndarray
+
+
+def selection_facts(path: Path, selection: Selection) -> dict[str, Any]:
+    """Return how many units of a session may be drawn (none: its cells will say why), or why nobody can tell.
+
+    Parameters
+    ----------
+    path
+        The store of its spikes.
+    selection
+        What is asked of a unit.
+
+    Returns
+    -------
+    dict
+        ``n_eligible``, or ``selection_error`` where what is asked does not fit the units.
+    """
+    spikes = ingest.open_spikes(path, lazy=True)
+    try:
+        return {"n_eligible": len(eligible_units(spikes, spikes["activity"].values, selection))}
+    except EmptySelectionError:
+        return {"n_eligible": 0}
+    except SelectionError as error:
+        return {"selection_error": str(error)}
 
 
 @functools.lru_cache(maxsize=4)
