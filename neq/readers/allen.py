@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 
+from neq.commands import command
 from neq.errors import RecordingError
 from neq.spikes.recording import Recording, SpikeTrains, unit_table
 from neq.spikes.selection import parse_comparison
@@ -198,7 +199,5 @@ def _check_downloaded(path: Path) -> None:
     # both layouts have it at the same depth
     folder = next(iter(path.parents[3:4]), path.parent)
     if allen_cache.is_cache(folder):
-        raise RecordingError(
-            f"Session {named[1]} is not downloaded to {str(folder)!r}; "
-            f"`neq fetch allen-vbn --sessions {named[1]} --to {folder}`."
-        )
+        remedy = command("fetch", "allen-vbn", options={"--sessions": named[1], "--to": folder})
+        raise RecordingError(f"Session {named[1]} is not downloaded to {str(folder)!r}; `{remedy}`.")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pydantic
 
+from neq.commands import command
 from neq.errors import RecordingError
 
 from .allen_sessions import choose_sessions as choose_sessions
@@ -154,7 +155,13 @@ class AllenCache:
         return self.root / self.listed(session_id).path
 
     def listed(self, session_id: int) -> ListedFile:
-        """Return the manifest's entry of a session's NWB file; see :meth:`session_file`."""
+        """Return the manifest's entry of a session's NWB file.
+
+        Raises
+        ------
+        RecordingError
+            The release has no such session, or no file of it.
+        """
         table = self._all_sessions
         (known,) = choose_sessions(table, [session_id])
         file_id = str(table.at[known, "file_id"])
@@ -182,7 +189,8 @@ class AllenCache:
                 "fetch its manifest again."
             )
         path = self.root / self.manifest.tables[SESSION_TABLE].path
-        return read_sessions(path, f"neq fetch allen-vbn --to {self.folder}", abnormal)
+        options = {"--to": self.folder, "--release": self.manifest.version, "--tables-only": True}
+        return read_sessions(path, command("fetch", "allen-vbn", options=options), abnormal)
 
 
 def is_cache(folder: Path) -> bool:
@@ -213,12 +221,13 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
     if not found:
         raise RecordingError(
             f"Folder {str(folder)!r} holds no manifest {PROJECT}_project_manifest_v*.json, so it is no cache of the "
-            f"AllenSDK; give the folder that does, or `neq fetch allen-vbn --to {folder}`."
+            f"AllenSDK; give the folder that does, or `{command('fetch', 'allen-vbn', options={'--to': folder})}`."
         )
     if version is not None and version not in found:
+        remedy = command("fetch", "allen-vbn", options={"--to": folder, "--release": version})
         raise RecordingError(
             f"Folder {str(folder)!r} has no manifest of version {version}, only of {', '.join(found)}; choose one of "
-            f"them, or `neq fetch allen-vbn --to {folder} --release {version}`."
+            f"them, or `{remedy}`."
         )
     path = found[version or list(found)[-1]]
     try:

@@ -6,6 +6,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
+from neq.commands import command
 from neq.errors import RecordingError
 from neq.readers import allen_cache
 
@@ -69,9 +70,9 @@ def nothing_found(recordings: Recordings) -> str:
     """Say why there is no session, and what to do."""
     path = recordings.path
     if _is_cache_to_come(recordings):
+        remedy = command("fetch", "allen-vbn", options={"--to": path})
         return (
-            f"There is no cache of the Allen release at recordings.path {path}; name yours, "
-            f"or make it with `neq fetch allen-vbn --to {path}`."
+            f"There is no cache of the Allen release at recordings.path {path}; name yours, or make it with `{remedy}`."
         )
     return f"No file matches recordings.path {path}; name at least one, relative to $NEQ_DATA."
 

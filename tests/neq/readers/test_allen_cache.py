@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pandas as pd
 import pytest
 
 from neq.errors import RecordingError
-from neq.readers import allen_cache
+from neq.readers import allen_cache, read_recording
 from neq.readers.allen_cache import choose_sessions, is_cache, open_cache, parse_manifest
 
 CACHE = Path(__file__).resolve().parents[2] / "reference_data/allen/cache"
@@ -201,3 +202,28 @@ def test_choose_sessions__refuses_what_is_not_there(wanted):
 def test_name__is_that_of_the_file():
     assert open_cache(CACHE).manifest.name == manifest_of(CACHE).name
     assert open_cache(CACHE).manifest.project == allen_cache.PROJECT
+
+
+def test_commands__told_of_a_folder_with_a_blank_can_be_given_as_they_are(downloaded, tmp_path):
+    folder = tmp_path / "my data"
+    folder.mkdir()
+
+    def told(act):
+        with pytest.raises(RecordingError) as caught:
+            act()
+        return shlex.split(str(caught.value).split("`")[1])
+
+    fetch = ["neq", "fetch", "allen-vbn"]
+    assert told(lambda: open_cache(folder)) == [*fetch, "--to", str(folder)]
+    shutil.copy(manifest_of(downloaded), folder)
+    assert told(lambda: open_cache(folder, "0.1.0")) == [*fetch, "--to", str(folder), "--release", "0.1.0"]
+    tables = [*fetch, "--to", str(folder), "--release", "0.5.0", "--tables-only"]
+    assert told(open_cache(folder).sessions) == tables
+    session = folder / DOWNLOADED / "behavior_ecephys_sessions/1064644573/ecephys_session_1064644573.nwb"
+    assert told(lambda: read_recording(session, kind="allen")) == [
+        *fetch,
+        "--sessions",
+        "1064644573",
+        "--to",
+        str(folder),
+    ]

@@ -79,8 +79,8 @@ def test_load__rows_are_of_a_cache_alone(tmp_path):
 
 
 def test_axes__say_how_to_get_a_cache(tmp_path):
-    config = load(tmp_path, 'recordings.sessions="8:9"', path=tmp_path / "allen-vbn")
-    with pytest.raises(RecordingError, match=r"neq fetch allen-vbn --to .*allen-vbn"):
+    config = load(tmp_path, 'recordings.sessions="8:9"', path=tmp_path / "my data" / "allen-vbn")
+    with pytest.raises(RecordingError, match=r"`neq fetch allen-vbn --to '.*/my data/allen-vbn'`"):
         studies.study_class(config.study)(config).axes()
 
 
