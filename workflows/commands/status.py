@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from workflows.blocks import owners
 from workflows.grid import Grid, shown_label
 from workflows.progress import duration
 from workflows.store import STORE_NAME, Store
+from workflows.studies.base import Axis, Label
 
 RUNNING = "running"
 STATES = ("ok", "failed", "impossible", "not_needed", RUNNING, "pending")
@@ -212,6 +214,29 @@ def _rows(grid: Grid, states: np.ndarray) -> Iterator[Row]:
     for position, axis in enumerate(grid.axes):
         if len(axis.labels) == 1:
             continue
-        for part in np.array_split(np.arange(len(axis.labels)), min(MOST_ROWS, len(axis.labels))):
+        for part in np.array_split(_in_order(axis), min(MOST_ROWS, len(axis.labels))):
             ends = dict.fromkeys(shown_label(axis.name, axis.labels[i]) for i in (part[0], part[-1]))
             yield Row(axis.name, " to ".join(ends), _counts(states.take(part, axis=position)))
+
+
+def _in_order(axis: Axis) -> np.ndarray:
+    """Return the places of the labels: as the config has them, and where they are shown in ranges ascending.
+
+    A store that has grown has new labels at its end, where no range of a reader's would look for them.
+    """
+    places = range(len(axis.labels))
+    return np.array(places if len(places) <= MOST_ROWS else sorted(places, key=lambda i: _rank(axis.labels[i])))
+
+
+def _rank(label: Label) -> tuple[Any, ...]:
+    """Return what labels are sorted by: numbers as numbers, also within names.
+
+    Examples
+    --------
+    >>> sorted(["s10", "s9", "t1"], key=_rank), sorted([10, 9], key=_rank)
+    (['s9', 's10', 't1'], [9, 10])
+    """
+    if not isinstance(label, str):
+        return (label,)
+    parts = re.split(r"(\d+)", label)
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts))

@@ -11,7 +11,9 @@ from neq.errors import StoreError
 from workflows import layout, lease
 from workflows.blocks import owners
 from workflows.commands import status
+from workflows.grid import Grid
 from workflows.store import Store
+from workflows.studies.base import Axis
 
 
 def text(run):
@@ -86,13 +88,26 @@ def test_look__where_the_study_cannot_be_imported(run_copy):
 
 
 def test_rows__long_axes_in_ranges(toy):
-    from workflows.grid import Grid
-
     grid = Grid(toy(repetitions=100).axes())
     rows = [row for row in status._rows(grid, np.zeros(grid.shape, "u1")) if row.axis == "repetition"]
     assert len(rows) == status.MOST_ROWS
     assert rows[0].label == "0 to 8"
     assert sum(row.counts["ok"] for row in rows) == grid.n_cell
+
+
+def test_rows__ranges_of_an_axis_that_has_grown_hold_the_labels_they_name():
+    names = [f"s{number}" for number in [*range(100, 104), *range(1, 21)]]
+    states = np.full((len(names), 1), status.STATES.index("pending"), "u1")
+    states[:4] = status.STATES.index("ok")
+    rows = list(status._rows(Grid((Axis("session", tuple(names)), Axis("size", (10,)))), states))
+    assert [row.label for row in rows][:2] == ["s1 to s2", "s3 to s4"]
+    assert {row.label: row.counts["ok"] for row in rows if row.counts["ok"]} == {"s100 to s101": 2, "s102 to s103": 2}
+
+
+def test_rows__an_axis_of_few_labels_is_as_the_config_has_it():
+    grid = Grid((Axis("condition", ("passive", "active")), Axis("size", (10,))))
+    rows = status._rows(grid, np.zeros(grid.shape, "u1"))
+    assert [row.label for row in rows] == ["passive", "active"]
 
 
 def test_look__submitted_jobs_that_wait(run_copy):
