@@ -153,15 +153,23 @@ def _state(wanted: Wanted, folder: Path) -> str:
     if was_right(wanted, folder):
         return "here"
     if is_file(wanted.path):
-        return "here, not checked yet" if wanted.size in (None, length(wanted.path)) else "damaged, to fetch again"
+        return "here, not checked yet" if _may_be_right(wanted) else "damaged, to fetch again"
     return f"to fetch, {size(begun(wanted))} of it here" if begun(wanted) else "to fetch"
+
+
+def _may_be_right(wanted: Wanted) -> bool:
+    """Whether a file is here that a dry run does not hash, but that has the size it should have."""
+    return is_file(wanted.path) and wanted.size in (None, length(wanted.path))
 
 
 def _cost(items: Sequence[Item], missing: Sequence[Wanted], order: Order) -> str:
     total = sum(item.wanted.size or 0 for item in items)
+    unchecked = [one for one in missing if order.dry_run and _may_be_right(one)]
+    missing = [one for one in missing if one not in unchecked]
     left = sum(map(to_come, missing))
     unknown = sum(one.size is None for one in missing)
     parts = [f"{len(items)} files, {size(total)}"]
+    parts += [f"here but not checked yet {len(unchecked)}"] if unchecked else []
     parts += [f"to fetch {len(missing)}, {size(left)}" if missing else "all here"]
     parts += [f"{unknown} of unknown size"] if unknown else []
     return f"{'; '.join(parts)}; free in {order.folder} {size(free_space(order.folder))}"

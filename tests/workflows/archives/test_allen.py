@@ -103,7 +103,7 @@ def test_fetch__dry_run_says_what_is_there(serve, bucket, tmp_path):
     assert state(lines, SESSIONS[1]).endswith("to fetch, 1.0 MiB of it here")
     assert state(lines, "units").endswith("damaged, to fetch again")
     assert state(lines, "probes").endswith("here, not checked yet")
-    assert "to fetch 3, " in lines[-1]
+    assert "; here but not checked yet 1; to fetch 2, " in lines[-1]
 
 
 def fetch_unchecked(server, folder, **choice):
