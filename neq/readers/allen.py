@@ -200,4 +200,7 @@ def _check_downloaded(path: Path) -> None:
     folder = next(iter(path.parents[3:4]), path.parent)
     if allen_cache.is_cache(folder):
         remedy = command("fetch", "allen-vbn", options={"--sessions": named[1], "--to": folder})
-        raise RecordingError(f"Session {named[1]} is not downloaded to {str(folder)!r}; `{remedy}`.")
+        raise RecordingError(
+            f"Session {named[1]} is not downloaded to {str(folder)!r}; `{remedy}` (without --sessions: all), "
+            "then the same command again."
+        )
