@@ -15,12 +15,12 @@ class SelectionError(NeqError, ValueError):
     """What is asked of units does not fit them: a missing column, text compared with a number."""
 
 
-class EmptySelectionError(SelectionError):
-    """No unit is left after the selection."""
-
-
 class ImpossibleError(NeqError, ValueError):
     """The cell cannot exist on these data (a size larger than the units there are); not a failure."""
+
+
+class EmptySelectionError(SelectionError, ImpossibleError):
+    """No unit is left after the selection: cells of that session cannot exist."""
 
 
 class EstimationError(NeqError, ValueError):

@@ -16,6 +16,7 @@ from ..errors import EmptySelectionError, ImpossibleError, SelectionError
 if TYPE_CHECKING:
     import xarray as xr
 
+ACTIVITY_IN = ("session", "condition")
 ORDERS = ("random", "most_active", "least_active", "rate_matched")
 COMPARISONS = {
     ">=": operator.ge,
@@ -36,7 +37,10 @@ class Selection:
     area
         Shell pattern for the area's name (``"V*"``).
     minimum_activity
-        Least share of bins with a spike, over all conditions together, so that conditions share their draws.
+        Least share of bins with a spike.
+    activity_in
+        Where activity is measured, for ``minimum_activity`` and ``order``: ``"session"``, the mean over its
+        conditions, so that conditions share their draws; ``"condition"``, the one that is analysed, by itself.
     quality
         Column of the unit table -> condition such as ``"> 1"`` or ``"== good"``.
     order
@@ -56,9 +60,24 @@ class Selection:
     quality: Mapping[str, str] = field(default_factory=dict)
     order: str = "random"
     rate_tolerance: float = 1.25
+    activity_in: str = "session"
 
     def __post_init__(self) -> None:
         _check_order(self.order)
+        if self.activity_in not in ACTIVITY_IN:
+            raise SelectionError(f"activity_in must be one of {', '.join(ACTIVITY_IN)}; found {self.activity_in!r}")
+        if self.activity_in == "condition" and self.order == "rate_matched":
+            raise SelectionError("order rate_matched compares conditions, so it needs activity_in session")
+
+    def measured(self, activity: np.ndarray, condition: int) -> np.ndarray:
+        """Return the rows of ``activity`` (condition, unit) that count for one condition.
+
+        Examples
+        --------
+        >>> Selection(activity_in="condition").measured(np.array([[0.1, 0.2], [0.3, 0.4]]), 1)
+        array([[0.3, 0.4]])
+        """
+        return activity[[condition]] if self.activity_in == "condition" else activity
 
 
 def eligible_units(units: xr.Dataset, activity: np.ndarray, selection: Selection) -> np.ndarray:
@@ -69,7 +88,7 @@ def eligible_units(units: xr.Dataset, activity: np.ndarray, selection: Selection
     units
         Dataset with the unit table on dim ``unit`` (``area`` and the quality columns).
     activity
-        Share of bins with a spike in each condition (condition, unit).
+        Share of bins with a spike in each condition that counts (condition, unit), see :meth:`Selection.measured`.
     selection
         What is asked of a unit.
 

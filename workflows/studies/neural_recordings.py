@@ -214,12 +214,12 @@ class NeuralRecordings(Study):
 
     def impossible(self, cell: Cell, facts: Mapping[str, Any]) -> bool:
         """Whether too few units of the session may be drawn, or it has no such condition."""
-        few = int(cell["size"]) > facts.get("n_eligible", facts.get("n_unit", np.inf))
+        few = max(int(cell["size"]), 1) > _available(cell, facts, np.inf)
         return few or cell["condition"] not in facts.get("conditions", [cell["condition"]])
 
     def cost(self, cell: Cell, facts: Mapping[str, Any]) -> float:
         """Return transitions times pairs of units, for every fit."""
-        n_unit = facts.get("n_eligible", facts.get("n_unit", 100))
+        n_unit = _available(cell, facts, 100)
         drawn = min(int(cell["size"]) or n_unit, n_unit)
         options = self._estimator(cell)
         fits = neural_compute.n_fit(options, drawn, "orders" in self.config.store)
@@ -262,6 +262,12 @@ class NeuralRecordings(Study):
             session=str(cell["session"]),
             repetition=int(cell["repetition"]),
         )
+
+
+def _available(cell: Cell, facts: Mapping[str, Any], unknown: float) -> float:
+    """Return how many units may be drawn for a cell, as far as the facts tell."""
+    found: float = facts.get("n_eligible", {}).get(cell["condition"], facts.get("n_unit", unknown))
+    return found
 
 
 _AXES = {

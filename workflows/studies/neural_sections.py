@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from neq.estimators.splits import SPLITS
-from neq.spikes.selection import ORDERS, parse_comparison
+from neq.spikes.selection import ACTIVITY_IN, ORDERS, parse_comparison
 from neq.spikes.surrogates import SURROGATES
 from workflows.config import DataPath, Section
 
@@ -67,7 +67,10 @@ class SelectionConfig(Section):
     area: str = "*"
     """Shell pattern for the name of the area, such as "V*"."""
     minimum_activity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Least share of bins with a spike, averaged over the conditions of the session."""
+    """Least share of bins with a spike."""
+    activity_in: Literal[ACTIVITY_IN] = "session"  # type: ignore[valid-type]
+    """Where activity is measured, for minimum_activity and order: session, the mean over all its conditions, so that
+    conditions share their draws; condition, the one that is analysed, by itself."""
     quality: dict[str, str] = Field(default_factory=dict)
     """Column of the unit table: condition, such as snr: "> 1"."""
     order: Literal[ORDERS] = "random"  # type: ignore[valid-type]
@@ -81,6 +84,12 @@ class SelectionConfig(Section):
         for condition in quality.values():
             parse_comparison(condition)
         return quality
+
+    @model_validator(mode="after")
+    def _rates_of_all_conditions(self) -> Self:
+        if self.order == "rate_matched" and self.activity_in == "condition":
+            raise ValueError("order rate_matched compares conditions, so it needs activity_in session")
+        return self
 
 
 class EstimatorConfig(Section):

@@ -29,7 +29,7 @@ class Population:
     transitions
         Of all eligible units, inside the condition.
     unit, area, activity
-        Ids, areas, and share of bins with a spike averaged over conditions (unit,).
+        Ids, areas, and share of bins with a spike, averaged over the conditions that count (unit,).
     bin_size
         Width of a bin (s).
     time, segment
@@ -51,7 +51,7 @@ class Population:
 
 
 def selection_facts(path: Path, selection: Selection) -> dict[str, Any]:
-    """Return how many units of a session may be drawn (none: its cells will say why), or why nobody can tell.
+    """Return how many units of a session may be drawn in each condition, and why none in any.
 
     Parameters
     ----------
@@ -63,15 +63,19 @@ def selection_facts(path: Path, selection: Selection) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_eligible``, or ``selection_error`` where what is asked does not fit the units.
+        ``n_eligible`` (condition -> number), missing where what is asked does not fit the units; ``selection_error``
+        where that is so, or no unit is left.
     """
     spikes = ingest.open_spikes(path, lazy=True)
-    try:
-        return {"n_eligible": len(eligible_units(spikes, spikes["activity"].values, selection))}
-    except EmptySelectionError:
-        return {"n_eligible": 0}
-    except SelectionError as error:
-        return {"selection_error": str(error)}
+    activity, found, problem = spikes["activity"].values, {}, ""
+    for row, condition in enumerate(spikes["condition"].values.tolist()):
+        try:
+            found[condition] = len(eligible_units(spikes, selection.measured(activity, row), selection))
+        except EmptySelectionError as error:
+            found[condition], problem = 0, str(error)
+        except SelectionError as error:
+            return {"selection_error": str(error)}
+    return {"n_eligible": found} | ({} if any(found.values()) else {"selection_error": problem})
 
 
 @functools.lru_cache(maxsize=4)
@@ -98,9 +102,10 @@ def open_population(path: Path, condition: str, lag: int, selection: str) -> Pop
     names = spikes["condition"].values.tolist()
     if condition not in names:
         raise ImpossibleError(f"the session has no condition {condition!r}; it has {', '.join(names)}")
-    activity = spikes["activity"].values
-    eligible = eligible_units(spikes, activity, Selection(**json.loads(selection)))
-    bins = np.flatnonzero(spikes["condition_mask"].values[names.index(condition)])
+    row, rules = names.index(condition), Selection(**json.loads(selection))
+    activity = rules.measured(spikes["activity"].values, row)
+    eligible = eligible_units(spikes, activity, rules)
+    bins = np.flatnonzero(spikes["condition_mask"].values[row])
     array = _load(spikes["spikes"], bins, eligible)
     segment = spikes["segment"].values[bins]
     # Bins of another condition between two of this one are a gap even where the segment number is the same.

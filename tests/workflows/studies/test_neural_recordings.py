@@ -237,17 +237,54 @@ def test_compute__too_many_units_and_unknown_conditions_are_impossible(run):
 def test_impossible__is_what_compute_says(run, tmp_path):
     folder, study, prepared = run
     facts = prepared.facts
-    assert facts["n_eligible"] == 12
+    assert facts["n_eligible"] == {"driven": 12, "weak": 12, "reversible": 12}
     assert [study.impossible(cell_of(size=size), facts) for size in (0, 12, 13)] == [False, False, True]
     assert study.impossible(cell_of(condition="sleep"), facts)
     # units that the selection leaves out cannot be drawn either
     busiest = np.sort(study.open_inputs(cell_of(), prepared, folder)[0].activity)[-5:]
     picky = make(tmp_path, f"selection.minimum_activity={float(busiest[0])}")
     few = picky.ingest(picky.sources()[0], tmp_path).facts
-    assert few["n_eligible"] == 5
+    assert set(few["n_eligible"].values()) == {5}
     assert picky.impossible(cell_of(size=8), few)
     nobody = make(tmp_path, "selection.area=X*")
-    assert nobody.ingest(nobody.sources()[0], tmp_path).facts["n_eligible"] == 0
+    prepared = nobody.ingest(nobody.sources()[0], tmp_path)
+    assert set(prepared.facts["n_eligible"].values()) == {0}
+    assert all(nobody.impossible(cell_of(size=size), prepared.facts) for size in (0, 4))
+    with pytest.raises(ImpossibleError, match="no unit is left"):
+        nobody.open_inputs(cell_of(), prepared, tmp_path)
+    # a session without such units is impossible; a selection that leaves none anywhere is a mistake
+    nobody.check_prepared([prepared, run[2]])
+    with pytest.raises(SelectionError, match=r"no unit is left .* correct the config"):
+        nobody.check_prepared([prepared])
+
+
+def test_draw__activity_in_the_condition_or_in_the_session(tmp_path):
+    # unit 1 is the busiest in "here" and silent in "there"; unit 0 is the busiest over both
+    shares = {"here": [0.3, 0.6, 0.1], "there": [0.5, 0.0, 0.4]}
+    rng = np.random.default_rng(0)
+    spikes = np.concatenate([rng.random((1000, 3)) < share for share in shares.values()])
+    epochs = [{"condition": name, "start": 10.0 * i, "stop": 10.0 * (i + 1)} for i, name in enumerate(shares)]
+    np.savez(tmp_path / "x.npz", S=spikes, bin_size=0.01, unit_ids=[0, 1, 2])
+    text = f"recordings: {{path: {tmp_path / 'x.npz'}, options: {{epochs: {epochs}}}}}\nsizes: [2]\nrepetitions: 1\n"
+    text += "conditions: [here, there]\nselection: {order: most_active, minimum_activity: 0.05}\n"
+
+    def drawn(condition, *overrides):
+        study = make(tmp_path, *overrides, text=text)
+        prepared = study.ingest(study.sources()[0], tmp_path)
+        cell = {"session": "x", "condition": condition, "size": 2, "repetition": 0}
+        values = study.compute(cell, study.open_inputs(cell, prepared, tmp_path))
+        return sorted(values["drawn_unit"].tolist()), prepared.facts["n_eligible"]
+
+    assert drawn("here") == ([0, 1], {"here": 3, "there": 3})
+    assert drawn("there") == ([0, 1], {"here": 3, "there": 3})
+    own = "selection.activity_in=condition"
+    assert drawn("here", own) == ([0, 1], {"here": 3, "there": 2})
+    assert drawn("there", own) == ([0, 2], {"here": 3, "there": 2})
+
+
+def test_load__rate_matched_units_need_all_conditions(tmp_path):
+    with pytest.raises(ConfigError, match="rate_matched compares conditions, so it needs activity_in session"):
+        load(tmp_path, BASE, "selection.order=rate_matched", "selection.activity_in=condition")
 
 
 def test_check_prepared__a_selection_that_fits_no_session(run, tmp_path):
