@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -11,10 +11,18 @@ from neq.estimators.order_features import MAX_UNIT
 from workflows.config import RunConfig, Section
 
 from . import neural_sessions
+from .base import Axis
 from .neural_sections import Binning, Count, EstimatorConfig, FigureConfig, Recordings, SelectionConfig
 
 NO_AXIS = ("max_order",)
 """Keys of a section of axes that cannot be one: the orders below the highest are stored beside it."""
+
+AXES = {
+    "lag": ("1", "bins between the two of a transition"),
+    "cross_fit": ("1", "folds; 0 stands for a single split"),
+    "bin_size": ("s", "width of a bin"),
+}
+"""Units and description of axes of numbers."""
 
 
 class NeuralRecordingsConfig(RunConfig):
@@ -140,3 +148,10 @@ def axis_section(name: str) -> type[Section]:
         return possible[name]
     known = ", ".join(possible)
     raise ValueError(f"{name} cannot be an axis; these can: {known}")
+
+
+def axis_of(name: str, labels: Sequence[Any]) -> Axis:
+    """Return a further axis of the grid; see :func:`axis_section`."""
+    stage: Literal["ingest", "estimator"] = "ingest" if axis_section(name) is Binning else "estimator"
+    units, long_name = AXES.get(name, ("", ""))
+    return Axis(name, tuple(labels), stage, units, long_name)

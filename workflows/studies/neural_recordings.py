@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -21,9 +21,8 @@ from workflows import content, ingest
 
 from . import neural_compute, neural_sessions
 from .base import Axis, Cell, Output, Prepared, Source, Study
-from .neural_config import NeuralRecordingsConfig, axis_section
+from .neural_config import NeuralRecordingsConfig, axis_of
 from .neural_outputs import outputs
-from .neural_sections import Binning
 from .population import Population, open_population, selection_facts
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class NeuralRecordings(Study):
         return (
             Axis("session", sessions, "ingest"),
             Axis("condition", tuple(config.conditions)),
-            *(_axis(name, labels) for name, labels in config.axes.items()),
+            *(axis_of(name, labels) for name, labels in config.axes.items()),
             Axis("size", sizes, units="1", long_name="number of units asked for; 0 stands for all eligible units"),
             Axis("repetition", tuple(range(config.repetitions)), units="1", long_name="draw of units"),
         )
@@ -268,17 +267,3 @@ def _available(cell: Cell, facts: Mapping[str, Any], unknown: float) -> float:
     """Return how many units may be drawn for a cell, as far as the facts tell."""
     found: float = facts.get("n_eligible", {}).get(cell["condition"], facts.get("n_unit", unknown))
     return found
-
-
-_AXES = {
-    "lag": ("1", "bins between the two of a transition"),
-    "cross_fit": ("1", "folds; 0 stands for a single split"),
-    "bin_size": ("s", "width of a bin"),
-}
-"""Units and description of axes of numbers."""
-
-
-def _axis(name: str, labels: Sequence[Any]) -> Axis:
-    stage: Literal["ingest", "estimator"] = "ingest" if axis_section(name) is Binning else "estimator"
-    units, long_name = _AXES.get(name, ("", ""))
-    return Axis(name, tuple(labels), stage, units, long_name)
