@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from neq.errors import GridError
@@ -31,6 +33,17 @@ def shown_label(name: str, label: Label) -> str:
     ('all', '0')
     """
     return ALL if name == SIZE and label == 0 else str(label)
+
+
+def cell_text(cell: Mapping[str, Label]) -> str:
+    """Return the labels of a cell as people read them.
+
+    Examples
+    --------
+    >>> cell_text({"session": "s1", "size": 0})
+    'session s1, size all'
+    """
+    return ", ".join(f"{name} {shown_label(name, label)}" for name, label in cell.items())
 
 
 def checked(axis: Axis) -> Axis:

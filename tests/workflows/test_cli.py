@@ -156,7 +156,7 @@ def test_run__bad_options_exit_2(toy_config):
 def test_run__no_recording_can_be_read(toy_config, tmp_path):
     result = invoke("run", toy_config, "--set", "with_sources=true")
     assert result.exit_code == 2
-    assert re.search(r"session a: .*No such file.* The other 1 cannot be read either", result.stderr)
+    assert re.search(r"2 recordings \(session a, b\): .*No such file.*{session}", result.stderr)
     assert not (tmp_path / "run" / "sweep.zarr").exists()
 
 

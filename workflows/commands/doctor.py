@@ -12,9 +12,10 @@ import numpy as np
 from neq.errors import NeqError, StoreError
 from workflows import engine, ingest, layout, lease, provenance, staging
 from workflows.blocks import owners
-from workflows.commands import damage, environment
+from workflows.blocks.reset import INGEST_ERROR
+from workflows.commands import complaints, damage, environment
 from workflows.commands.finding import NOTE, OK, PROBLEM, Finding, shell
-from workflows.commands.summary_text import cell_text
+from workflows.labels import cell_text
 from workflows.run_folder import CONFIG_NAME, is_stale, known_sources, sources_changed
 from workflows.store import STORE_NAME, Store, plain, settings_hash
 from workflows.studies.base import Prepared
@@ -94,8 +95,12 @@ def _damage(opened: Store, progress: Progress) -> Iterator[Finding]:
 
 def _inputs(opened: Store) -> Iterator[Finding]:
     folder = opened.path.parent
+    for group in complaints.grouped(opened.prepared):
+        text = f"{complaints.named(group)} could not be read: {complaints.told(group)}"
+        yield Finding(PROBLEM, text, f"when that is mended: {_run(folder)}")
     for one in opened.prepared:
-        yield from _input(folder, one)
+        if not one.error_type:
+            yield from _input(folder, one)
     for path in sources_changed(folder):
         text = f"{path} has changed since it was read: a run would refuse to mix both"
         yield Finding(PROBLEM, text, f"{_run(folder)} --set results=FOLDER")
@@ -105,12 +110,10 @@ def _inputs(opened: Store) -> Iterator[Finding]:
 
 
 def _input(folder: Path, one: Prepared) -> Iterator[Finding]:
-    """Yield what is wrong with one prepared source."""
-    labels = ", ".join(f"{name} {label}" for name, label in one.labels.items())
+    """Yield what is wrong with the spikes of one source."""
+    labels = cell_text(one.labels)
     path = folder / one.path
-    if one.error_type:
-        yield Finding(PROBLEM, f"{labels} could not be read: {one.error}", f"mend the file, then {_run(folder)}")
-    elif not path.exists():
+    if not path.exists():
         yield Finding(PROBLEM, f"the spikes of {labels} are missing ({path})", _run(folder))
     elif path.suffix == ".zarr":
         remedy = f"rm -r {shell(path)}; {_run(folder)}"
@@ -147,6 +150,10 @@ def _cells(opened: Store, alive: bool) -> Iterator[Finding]:
     for block in opened.blocks.holding(failed):
         region = opened.blocks.region(block)
         types.update(str(name) for name in opened.read("error_type", region)[failed[region]])
+    if n_unread := types.pop(INGEST_ERROR, 0):
+        told = any(one.error_type for one in opened.prepared)
+        text = f"{n_unread} cells wait for recordings that could not be read"
+        yield Finding(NOTE if told else PROBLEM, text, "" if told else _run(folder))
     for name, n in types.most_common():
         chosen = shell(f"error_type == {name!r}")
         yield Finding(

@@ -11,7 +11,7 @@ from rich.table import Table
 from neq.errors import ConfigError
 from workflows import config as run_config
 from workflows import provenance, studies
-from workflows.commands import prepare_sources
+from workflows.commands import complaints, prepare_sources
 from workflows.guard import EXIT_FAILED
 from workflows.lease import Lease, acquire
 from workflows.progress import say
@@ -50,7 +50,7 @@ def _prepare(study: Study, lease: Lease, console: Console) -> list[Prepared]:
         say(console, f"ingest {run} in {folder}")
         provenance.write(folder, run, facts)
         prepared = prepare_sources.prepare(study, client, lease, console)
-    failed = [prepare_sources.complaint(one) for one in prepared if one.error_type]
+    failed = [complaints.complaint(one) for one in prepared if one.error_type]
     ended = {"ended": provenance.now(), "result": {"n_source": len(prepared), "failed": failed}}
     provenance.write(folder, run, {**facts, **ended})
     return prepared
@@ -66,8 +66,8 @@ def tell(prepared: Sequence[Prepared], console: Console) -> None:
         table.add_row(*map(str, one.labels.values()), *_row(one, conditions))
     console.print(table, highlight=False, markup=False)
     broken = [one for one in prepared if one.error_type]
-    for one in broken:
-        say(console, f"failed, {prepare_sources.complaint(one)}")
+    for line in complaints.complaints(prepared):
+        say(console, f"failed, {line}")
     recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
     say(console, f"{recordings}: {len(prepared) - len(broken)} ingested, {len(broken)} failed")
 

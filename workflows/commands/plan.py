@@ -14,7 +14,7 @@ import psutil
 
 from workflows import config as run_config
 from workflows import layout, studies
-from workflows.commands import disk_use, pilot, plan_sources, plan_stop, prepare_sources
+from workflows.commands import complaints, disk_use, pilot, plan_sources, plan_stop
 from workflows.grid import REPETITION, Blocks, Grid, Index
 from workflows.reconcile import refuse_another
 from workflows.store import STORE_NAME, Store
@@ -160,7 +160,7 @@ def make(
         spikes_bytes=disk_use.spikes_bytes(folder, prepared, len(study.sources())),
         n_source=len(study.sources()),
         n_source_read=sum(not one.error_type for one in prepared),
-        broken=[prepare_sources.complaint(one) for one in prepared if one.error_type],
+        broken=complaints.complaints(prepared),
         ingest_seconds=ingest_seconds,
     )
 

@@ -7,8 +7,8 @@ import math
 from rich.console import Console
 
 from workflows.commands.plan import Plan
-from workflows.commands.summary_text import cell_text
 from workflows.grid import shown_label
+from workflows.labels import cell_text
 from workflows.progress import duration, say, size
 
 LONG_BLOCK_SECONDS = 1800.0

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from neq.errors import RecordingError, StoreError
 from workflows import backend, dashboard
+from workflows.commands import complaints
 from workflows.lease import Lease
 from workflows.progress import Meter, say
 from workflows.store import STORE_NAME, Store
@@ -72,8 +73,8 @@ def accept(prepared: Sequence[Prepared], study: Study, folder: Path, console: Co
     broken = [one for one in prepared if one.error_type]
     if len(broken) == len(prepared) and not (folder / STORE_NAME).exists():
         raise refusal(broken)
-    for one in broken:
-        say(console, f"ingest failed, {complaint(one)}")
+    for line in complaints.complaints(prepared):
+        say(console, f"ingest failed, {line}")
     # a source that is gone by now still counts for what was read of it
     earlier = Store.open(folder / STORE_NAME).prepared if (folder / STORE_NAME).exists() else []
     study.check_prepared([*earlier, *prepared])
@@ -82,16 +83,6 @@ def accept(prepared: Sequence[Prepared], study: Study, folder: Path, console: Co
 def refusal(broken: Sequence[Prepared]) -> RecordingError | StoreError:
     """Return the error of a run of which no source can be read."""
     kind = StoreError if broken[0].error_type == "StoreError" else RecordingError
-    others = f" The other {len(broken) - 1} cannot be read either." if len(broken) > 1 else ""
-    return kind(complaint(broken[0]) + others)
-
-
-def complaint(prepared: Prepared) -> str:
-    """Return which source cannot be read, and why.
-
-    Examples
-    --------
-    >>> complaint(Prepared({"session": "s1"}, error_type="RecordingError", error="there is no file s1.npz"))
-    'session s1: there is no file s1.npz'
-    """
-    return f"{', '.join(f'{name} {label}' for name, label in prepared.labels.items())}: {prepared.error}"
+    n_other = len(broken) - len(complaints.grouped(broken)[0])
+    others = f" The other {n_other} cannot be read either." if n_other else ""
+    return kind(complaints.complaints(broken)[0] + others)

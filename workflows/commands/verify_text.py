@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from workflows.commands.summary_text import cell_text
 from workflows.commands.verify import RELATIVE, Verdict
+from workflows.labels import cell_text
 from workflows.progress import say
 
 MOST_ROWS = 50
