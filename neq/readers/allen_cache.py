@@ -15,8 +15,8 @@ import pydantic
 from neq.commands import command
 from neq.errors import RecordingError
 
+from .allen_sessions import ABNORMAL, read_sessions
 from .allen_sessions import choose_sessions as choose_sessions
-from .allen_sessions import read_sessions
 
 PROJECT = "visual-behavior-neuropixels"
 """Name of the release: the beginning of the names of its manifests and folders."""
@@ -143,6 +143,17 @@ class AllenCache:
             The table is missing, unreadable or without a column that is needed.
         """
         return self._all_sessions if abnormal else self._normal_sessions
+
+    def leaves_out(self, session_id: int) -> bool:
+        """Whether a session has abnormal histology or activity, so that no row of :meth:`sessions` is it.
+
+        Raises
+        ------
+        RecordingError
+            The table is missing, unreadable or without a column that is needed.
+        """
+        table = self.sessions(abnormal=True).reindex(columns=list(ABNORMAL))
+        return bool(table[table.index == session_id].notna().any(axis=None))
 
     def session_file(self, session_id: int) -> Path:
         """Return where the NWB file of a session lies, or will lie once it is fetched.

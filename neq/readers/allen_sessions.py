@@ -66,7 +66,9 @@ def _with_whole_ids(table: pd.DataFrame, path: Path, remedy: str) -> pd.DataFram
         ) from error
 
 
-def choose_sessions(table: pd.DataFrame, wanted: str | Sequence[str | int] | None) -> list[int]:
+def choose_sessions(
+    table: pd.DataFrame, wanted: str | Sequence[str | int] | None, listed: pd.DataFrame | None = None
+) -> list[int]:
     """Return the ids of the sessions that are wanted, each once, in the order in which they are named.
 
     Parameters
@@ -75,6 +77,8 @@ def choose_sessions(table: pd.DataFrame, wanted: str | Sequence[str | int] | Non
         Sessions there are.
     wanted
         Ids and slices of rows as Python writes them, also as one text with commas; None: all.
+    listed
+        Sessions that may be named by their id, though rows do not count them; by default those of ``table``.
 
     Raises
     ------
@@ -90,11 +94,12 @@ def choose_sessions(table: pd.DataFrame, wanted: str | Sequence[str | int] | Non
     if wanted is None:
         return [int(known) for known in table.index]
     parts = wanted.split(",") if isinstance(wanted, str) else [str(one) for one in wanted]
-    chosen = [session for part in parts for session in _named(table, part.strip())]
+    known = table if listed is None else listed
+    chosen = [session for part in parts for session in _named(table, part.strip(), known)]
     return list(dict.fromkeys(chosen))
 
 
-def _named(table: pd.DataFrame, part: str) -> list[int]:
+def _named(table: pd.DataFrame, part: str, listed: pd.DataFrame) -> list[int]:
     """Return the ids that one id or slice of rows names."""
     there = f"there are {len(table)} sessions"
     there += f", {table.index[0]} to {table.index[-1]}" if len(table) else ""
@@ -102,6 +107,6 @@ def _named(table: pd.DataFrame, part: str) -> list[int]:
         return [int(table.index[row]) for row in rows(part, len(table), "the table of sessions", there)]
     if not re.fullmatch(r"\d+", part):
         raise RecordingError(f"Expected the id of a session or rows such as 0:103, found {part!r}; {there}.")
-    if int(part) not in table.index:
+    if int(part) not in listed.index:
         raise RecordingError(f"There is no session {part}: {there}; `neq fetch allen-vbn --dry-run` lists them.")
     return [int(part)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,13 @@ def _sessions(cache: AllenCache, choice: Choice) -> list[Item]:
     if choice.sessions == "":
         return []
     table = cache.sessions(choice.abnormal)
-    chosen = choose_sessions(table, choice.sessions)
+    chosen = choose_sessions(table, choice.sessions, cache.sessions(abnormal=True))
+    if left_out := [one for one in chosen if not choice.abnormal and cache.leaves_out(one)]:
+        remedy = _again(replace(choice, abnormal=True), cache.folder, list(map(str, chosen)))
+        raise RecordingError(
+            f"Session {', '.join(map(str, left_out))} is left out (abnormal histology or activity); to have it all the "
+            f"same: `{remedy}`."
+        )
     return [Item(str(one), _facts(table.loc[one]), _wanted(cache, cache.listed(one), choice)) for one in chosen]
 
 

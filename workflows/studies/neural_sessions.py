@@ -27,8 +27,8 @@ def chosen(recordings: Recordings) -> Sessions:
     if (folder := _cache_folder(recordings)) is not None:
         # downloaded or not: a session that is missing fails by itself, and says so
         cache = allen_cache.open_cache(folder)
-        ids = allen_cache.choose_sessions(cache.sessions(), recordings.sessions)
-        return [(str(one), str(cache.session_file(one))) for one in ids]
+        ids = allen_cache.choose_sessions(cache.sessions(), recordings.sessions, cache.sessions(abnormal=True))
+        return [(str(one), str(_file_of(cache, one))) for one in ids]
     wanted = recordings.sessions
     return [pair for pair in _found(recordings) if wanted is None or pair[0] in wanted]
 
@@ -57,12 +57,13 @@ def problems(recordings: Recordings) -> Iterator[str]:
 def _cache_problems(recordings: Recordings, folder: Path) -> Iterator[str]:
     try:
         chosen(recordings)
-        known = [str(one) for one in allen_cache.open_cache(folder).sessions().index]
+        cache = allen_cache.open_cache(folder)
+        counted, known = cache.sessions().index, set(map(str, cache.sessions(abnormal=True).index))
     except RecordingError as error:
         yield f"recordings: {error}"
         return
     if absent := [name for name in recordings.subjects if name not in known]:
-        there = f"there are {len(known)} sessions, {known[0]} to {known[-1]}"
+        there = f"there are {len(counted)} sessions, {counted[0]} to {counted[-1]}"
         yield f"recordings.subjects: the cache has no session {', '.join(absent)}: {there}"
 
 
@@ -99,6 +100,14 @@ def _cache_folder(recordings: Recordings) -> Path | None:
     """Return the path where it is the folder of an Allen cache."""
     path = recordings.path
     return Path(path) if isinstance(path, str) and allen_cache.is_cache(Path(path)) else None
+
+
+def _file_of(cache: allen_cache.AllenCache, session_id: int) -> Path:
+    """Return the file of a session, or the cache where its release lists none: the reader then says so."""
+    try:
+        return cache.session_file(session_id)
+    except RecordingError:
+        return cache.folder
 
 
 def _is_cache_to_come(recordings: Recordings) -> bool:

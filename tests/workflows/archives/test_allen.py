@@ -199,8 +199,10 @@ def test_fetch__takes_rows_and_ids_and_tables_only(serve, bucket, tmp_path):
     assert [name for name in names(tmp_path / "rows") if name.endswith(".nwb")] == [
         f"ecephys_session_{SESSIONS[1]}.nwb"
     ]
-    with pytest.raises(RecordingError, match=f"no session {ABNORMAL}: there are 2 sessions"):
+    with pytest.raises(RecordingError, match=f"Session {ABNORMAL} is left out .*; .*--abnormal --sessions {ABNORMAL}`"):
         fetch(server, tmp_path / "rows", sessions=ABNORMAL)
+    with pytest.raises(RecordingError, match="no session 7: there are 2 sessions"):
+        fetch(server, tmp_path / "rows", sessions="7")
     assert fetch(server, tmp_path / "rows", sessions=ABNORMAL, abnormal=True)[0] == 0
 
 

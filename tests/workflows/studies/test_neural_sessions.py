@@ -55,6 +55,29 @@ def test_load__names_what_the_cache_has(tmp_path, wanted):
         load(tmp_path, f"recordings.sessions={wanted}")
 
 
+def test_session_paths__an_abnormal_session_is_no_row_and_is_found_by_its_id(tmp_path):
+    assert sessions(load(tmp_path, 'recordings.sessions="1044389060,0:3"')) == [
+        "1044389060",
+        "1064644573",
+        "1064644574",
+    ]
+    config = load(tmp_path, "recordings.sessions=[1044389060]", "recordings.subjects={1044389060: m3}")
+    assert sessions(config) == ["1044389060"]
+
+
+def test_session_paths__a_session_without_a_file_fails_by_itself(tmp_path):
+    cache = shutil.copytree(CACHE, tmp_path / "cache")
+    (table,) = cache.rglob("ecephys_sessions.csv")
+    rows = pd.read_csv(table, dtype=str)
+    rows.loc[1, "file_id"] = "7"
+    rows.to_csv(table, index=False)
+    config = load(tmp_path, path=cache)
+    assert sessions(config) == ["1064644573", "1064644574"]
+    study = studies.study_class("neural_recordings")(config)
+    with pytest.raises(RecordingError, match=r"Session 1064644574 has file_id 7, which the manifest of release"):
+        study.ingest(study.sources()[1], tmp_path / "run")
+
+
 def test_load__animals_of_sessions_that_the_cache_does_not_have(tmp_path):
     assert load(tmp_path, "recordings.subjects={1064644574: m2}").recordings.subjects == {"1064644574": "m2"}
     problem = r"recordings\.subjects: the cache has no session 1064644575, 0:1: there are 2 sessions, 1064644573 to"
