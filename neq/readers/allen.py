@@ -18,6 +18,9 @@ from neq.spikes.selection import parse_comparison
 from . import allen_cache, allen_epochs, allen_units, nwb, nwb_tables
 from .options import ReaderOptions, checked
 
+NAMESPACE = "ndx-aibs-behavior-ophys"
+"""Extension of NWB that the release's own tables are written with."""
+
 
 class Options(ReaderOptions, frozen=True):
     """Options of the reader ``allen``; ``epochs`` or ``condition`` given replace the conditions of the session."""
@@ -73,24 +76,30 @@ def read(path: Path, session: str, **options: Any) -> Recording:
     """
     wanted = checked(Options, options, "allen")
     path = _in_cache(path, session) if path.is_dir() else path
-    _check_downloaded(path)
+    fetch = _fetch_command(path)
+    if fetch is not None and not path.is_file():
+        raise RecordingError(
+            f"Session {allen_cache.session_name(path)} is not downloaded to {str(_cache_of(path))!r}; {fetch} "
+            "(without --sessions: all), then the same command again."
+        )
     if wanted.reader == "allensdk":
         return _from_sdk(wanted, path, session)
-    file = nwb.open_file(path)
-    try:
+    with nwb.reading(path, fetch or "fetch it again") as file:
         return _from_file(file, wanted, path, session)
-    except (OSError, KeyError, RuntimeError) as error:  # what HDF5 says of a damaged file
-        file.close()
-        raise RecordingError(f"{str(path)!r} is damaged ({error}); fetch it again.") from error
-    except BaseException:
-        file.close()
-        raise
 
 
 def is_session(path: Path) -> bool:
-    """Whether an HDF5 file is a session: units with a peak channel, electrodes at a height, presentations of a task."""
+    """Whether an HDF5 file is a session of the release, as it is called, by its extension of NWB or by its tables.
+
+    Those tables are units with a peak channel, electrodes at a height and presentations of a task. One that lacks some
+    of them is a session still: what it lacks is for the reader to say.
+    """
+    if allen_cache.FILE_NAME.fullmatch(path.stem):
+        return True
     try:
         with h5py.File(path, "r") as file:
+            if NAMESPACE in file.get("specifications", {}):
+                return True
             tables = [file["intervals"][name] for name in file["intervals"] if name.endswith(allen_epochs.TABLES)]
             electrodes = file[f"{allen_units.PROBES}/electrodes"]
             channels = "peak_channel_id" in file["units"] and allen_units.DEPTH in electrodes
@@ -191,16 +200,19 @@ def _in_cache(folder: Path, session: str) -> Path:
     return cache.session_file(int(session))
 
 
-def _check_downloaded(path: Path) -> None:
-    """Refuse a file of a cache folder that is not there, with the command that brings it."""
-    named = allen_cache.FILE_NAME.fullmatch(path.stem)
-    if path.is_file() or named is None:
-        return
+def _fetch_command(path: Path) -> str | None:
+    """Return the command that fetches the file of a session of a cache folder, None where it lies elsewhere."""
+    named, folder = allen_cache.FILE_NAME.fullmatch(path.stem), _cache_of(path)
+    if named is None or not allen_cache.is_cache(folder):
+        return None
+    try:
+        abnormal = allen_cache.open_cache(folder).leaves_out(int(named[1]))
+    except RecordingError:  # its tables are another matter
+        abnormal = False
+    options = {"--sessions": named[1], "--abnormal": abnormal, "--to": folder}
+    return f"`{command('fetch', 'allen-vbn', options=options)}`"
+
+
+def _cache_of(path: Path) -> Path:
     # both layouts have it at the same depth
-    folder = next(iter(path.parents[3:4]), path.parent)
-    if allen_cache.is_cache(folder):
-        remedy = command("fetch", "allen-vbn", options={"--sessions": named[1], "--to": folder})
-        raise RecordingError(
-            f"Session {named[1]} is not downloaded to {str(folder)!r}; `{remedy}` (without --sessions: all), "
-            "then the same command again."
-        )
+    return next(iter(path.parents[3:4]), path.parent)

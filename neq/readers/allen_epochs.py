@@ -164,6 +164,7 @@ def _window(rows: pd.DataFrame, condition: str, where: str) -> dict[str, Any]:
     if not stop > start:
         raise RecordingError(
             f"Expected the {len(rows)} presentations of condition {condition!r} in {where} to take time, found them "
-            f"from {start:g} to {stop:g} s; give the option epochs."
+            f"from {start:g} to {stop:g} s; leave the session out with recordings.sessions, or read it with epochs "
+            "of its own."
         )
     return {"condition": condition, "start": start, "stop": stop}

@@ -43,14 +43,37 @@ def unit_table(file: h5py.File) -> pd.DataFrame:
     Raises
     ------
     RecordingError
+        There are no such units, or a column is missing.
+    """
+    placed = placed_units(file)
+    measured = measured_units(placed)
+    if measured.empty:
+        raise RecordingError(
+            f"Expected in {file.filename!r} units with a channel in the file and a value of {', '.join(MEASURED)}, "
+            f"found {len(file['units/id'])} units, {len(placed)} of them with such a channel, 0 of these with the "
+            "values; fetch the file again, or choose another session."
+        )
+    return measured
+
+
+def placed_units(file: h5py.File) -> pd.DataFrame:
+    """Return the units of a session file that have a channel of a probe in it, probe by probe.
+
+    Raises
+    ------
+    RecordingError
         There are no units, or a column is missing.
     """
     units = nwb.units_of(file)
     table = _columns(units, [*MEASURED, "peak_channel_id"])
     electrodes = _electrodes(file)
     probe = electrodes["probe_id"].reindex(table["peak_channel_id"]).to_numpy()
-    table = table.iloc[_by_probe(file, probe)]
-    return table[table[list(MEASURED)].notna().all(axis=1)]
+    return table.iloc[_by_probe(file, probe)]
+
+
+def measured_units(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the units that have a value of each of :data:`MEASURED`."""
+    return units[units[list(MEASURED)].notna().all(axis=1)]
 
 
 def channel_table(file: h5py.File) -> pd.DataFrame:
@@ -108,9 +131,9 @@ def joined_units(units: pd.DataFrame, channels: pd.DataFrame, where: str) -> pd.
     kept = units[row >= 0]
     if kept.empty:
         raise RecordingError(
-            f"Expected units on channels with valid data in {where}, found {len(units)} units that have a value of "
-            f"{', '.join(MEASURED)}, {len(channels)} such channels, and none with the peak_channel_id of a unit; "
-            "fetch the file again, or choose another session."
+            f"Expected units on channels with valid data in {where}, found {len(units)} units that have a channel "
+            f"in the file and a value of {', '.join(MEASURED)}, {len(channels)} channels with valid data, and none "
+            "with the peak_channel_id of a unit; fetch the file again, or choose another session."
         )
     of_channel = channels[channels.columns.difference(units.columns)].iloc[row[row >= 0]]
     return pd.concat([kept, of_channel.set_axis(kept.index)], axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from .options import ReaderOptions, checked
 
 CHUNK_CACHE = 1 << 26
 """Bytes: holds a large compressed chunk of spike times while the units in it are read one by one."""
+
+DAMAGE = (OSError, KeyError, RuntimeError)
+"""What h5py raises where a file does not hold what it says it does."""
 
 
 class Options(ReaderOptions, frozen=True):
@@ -56,28 +61,47 @@ def read(path: Path, session: str, **options: Any) -> Recording:
         The file cannot be read or does not hold what is needed.
     """
     wanted = checked(Options, options, "nwb")
-    file = open_file(path)
-    try:
+    with reading(path) as file:
         return _recording(file, wanted, path, session)
+
+
+@contextlib.contextmanager
+def reading(path: Path, remedy: str = "copy it again") -> Iterator[h5py.File]:
+    """Open an NWB file; it stays open, as spike times are read later, but where an error comes up.
+
+    Parameters
+    ----------
+    path
+        The file.
+    remedy
+        What to do where it is cut off or damaged.
+
+    Raises
+    ------
+    RecordingError
+        It is missing, cut off, damaged or not HDF5.
+    """
+    file = _open(path, remedy)
+    try:
+        yield file
+    except RecordingError:
+        file.close()
+        raise
+    except DAMAGE as error:
+        file.close()
+        raise RecordingError(f"{str(path)!r} is damaged ({error}); {remedy}.") from error
     except BaseException:
         file.close()
         raise
 
 
-def open_file(path: Path) -> h5py.File:
-    """Return an NWB file, open for reading.
-
-    Raises
-    ------
-    RecordingError
-        It is missing, cut off or not HDF5.
-    """
+def _open(path: Path, remedy: str) -> h5py.File:
     try:
         return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
     except FileNotFoundError as error:
         raise RecordingError(f"Recording {str(path)!r} does not exist; check the path.") from error
     except OSError as error:
-        raise RecordingError(f"{str(path)!r} is not a readable HDF5 file ({error}); copy it again.") from error
+        raise RecordingError(f"{str(path)!r} is not a readable HDF5 file ({error}); {remedy}.") from error
 
 
 def units_of(file: h5py.File) -> h5py.Group:

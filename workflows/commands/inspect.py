@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from neq.errors import EmptySelectionError, RecordingError
-from neq.readers import allen, allen_cache, allen_units, read_recording
+from neq.readers import allen, allen_cache, allen_units, nwb, read_recording
 from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
 from neq.spikes.selection import Selection, eligible_units, satisfied
@@ -25,7 +24,7 @@ MINIMUM_ACTIVITY = 0.02
 """Share of bins with a spike that the published study asks of a unit."""
 CONDITIONS = ("active", "passive", "gabor")
 """Conditions of the published study."""
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+QUANTILES = (0.5, 0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Inspection:
     areas
         Units of each area (index ``area``): ``before`` the rules, ``kept`` by them, ``active`` among these.
     conditions
-        Of each condition (index ``condition``): ``epochs``, ``start``, ``stop``, ``duration`` (s), whole ``bins``.
+        Of each condition (index ``condition``): ``epochs``, ``start``, ``stop``, ``duration`` (s), whole ``bins``,
+        units that are ``active`` in it by itself, and those of them in ``visual`` areas.
     missing
         Conditions of the published study that a session of the Allen release does not have.
     bin_size
@@ -120,18 +120,18 @@ def inspect(
     binned = bin_sparse(recording, bin_size)
     table = binned.table()
     activity = table["activity"].values
-    active = recording.units.iloc[_eligible(table, ALL)]
+    active = recording.units.iloc[_eligible(table, activity, ALL)]
     return Inspection(
         recording=recording,
         steps=tuple(steps),
         areas=_areas(before, recording.units, active),
-        conditions=_conditions(binned),
+        conditions=_conditions(binned, table),
         missing=_missing(recording, options),
         bin_size=binned.grid.bin_size,
         n_spike=int(binned.spike_count.sum()),
         n_lost=int(binned.spike_count.sum()) - len(binned.rows),
         activity=activity.mean(axis=0),
-        eligible={pattern: len(_eligible(table, pattern)) for pattern in (VISUAL, ALL)},
+        eligible={pattern: len(_eligible(table, activity, pattern)) for pattern in (VISUAL, ALL)},
     )
 
 
@@ -163,9 +163,10 @@ def _before_rules(recording: Recording, options: Mapping[str, Any]) -> tuple[pd.
     if recording.source["kind"] != "allen":
         return recording.units, [("units", len(recording.units))]
     # from the file whoever read it: the Allen SDK takes minutes and has the same units
-    with h5py.File(recording.source["path"]) as file:
-        steps = [("units in the file", len(file["units/id"]))]
-        measured = allen_units.unit_table(file)
+    with nwb.reading(Path(recording.source["path"])) as file, file:
+        placed = allen_units.placed_units(file)
+        measured = allen_units.measured_units(placed)
+        steps = [("units in the file", len(file["units/id"])), ("with a channel in the file", len(placed))]
         units = allen_units.joined_units(measured, allen_units.channel_table(file), f"session {recording.session!r}")
     steps += [(f"with {', '.join(allen_units.MEASURED)}", len(measured)), ("on a channel with valid data", len(units))]
     units = units.assign(area=units["structure_acronym"].fillna(""))
@@ -183,10 +184,10 @@ def _missing(recording: Recording, options: Mapping[str, Any]) -> tuple[str, ...
     return tuple(name for name in CONDITIONS if name not in recording.conditions)
 
 
-def _eligible(table: xr.Dataset, area: str) -> np.ndarray:
-    """Return the positions of the active units in the areas of a pattern (unit,)."""
+def _eligible(table: xr.Dataset, activity: np.ndarray, area: str) -> np.ndarray:
+    """Return the positions of the units in the areas of a pattern that are active (condition, unit) (unit,)."""
     try:
-        return eligible_units(table, table["activity"].values, Selection(area, MINIMUM_ACTIVITY))
+        return eligible_units(table, activity, Selection(area, MINIMUM_ACTIVITY))
     except EmptySelectionError:
         return np.zeros(0, dtype=int)
 
@@ -199,10 +200,15 @@ def _areas(before: pd.DataFrame, kept: pd.DataFrame, active: pd.DataFrame) -> pd
     return table.sort_values(["kept", "before"], ascending=False, kind="stable")
 
 
-def _conditions(binned: BinnedSpikes) -> pd.DataFrame:
+def _conditions(binned: BinnedSpikes, units: xr.Dataset) -> pd.DataFrame:
     epochs = binned.recording.epochs.assign(duration=lambda table: table["stop"] - table["start"])
     table = epochs.groupby("condition", sort=False).agg(
         epochs=("start", "size"), start=("start", "min"), stop=("stop", "max"), duration=("duration", "sum")
     )
     bins = dict(zip(binned.grid.condition, binned.grid.condition_mask.sum(axis=1).tolist(), strict=True))
-    return table.assign(bins=[bins.get(str(name), 0) for name in table.index])
+    own = {name: units["activity"].values[[row]] for row, name in enumerate(binned.grid.condition)}
+    active = {
+        column: [len(_eligible(units, own[name], pattern)) if bins.get(name) else 0 for name in map(str, table.index)]
+        for column, pattern in (("active", ALL), ("visual", VISUAL))
+    }
+    return table.assign(bins=[bins.get(str(name), 0) for name in table.index], **active)

@@ -13,6 +13,8 @@ from workflows.commands.inspect import ALL, MINIMUM_ACTIVITY, QUANTILES, SIZES, 
 from workflows.progress import say
 from workflows.progress import size as file_size
 
+ACTIVE = f">= {MINIMUM_ACTIVITY:.0%} of bins"
+
 
 def tell(found: Inspection, console: Console) -> None:
     """Print what is in a session."""
@@ -20,7 +22,8 @@ def tell(found: Inspection, console: Console) -> None:
         say(console, line)
     console.print(_table(("rule", "units left"), found.steps), highlight=False, markup=False)
     rows = [(area or "(none)", *counts) for area, *counts in found.areas.itertuples()]
-    console.print(_table(("area", "before", "kept", "active"), rows), highlight=False, markup=False)
+    begun = "left by the SDK's rules" if found.recording.source["kind"] == "allen" else "in the source"
+    console.print(_table(("area", begun, "kept", f"{ACTIVE} (mean)"), rows), highlight=False, markup=False)
     console.print(_conditions(found), highlight=False, markup=False)
     for line in (*_lacks(found), *_spikes(found)):
         say(console, line)
@@ -52,10 +55,18 @@ def _about(found: Inspection) -> Iterator[str]:
 
 def _conditions(found: Inspection) -> Table:
     rows = [
-        (name, n_epoch, *(f"{value:.2f}" for value in times), n_bin)
-        for name, n_epoch, *times, n_bin in found.conditions.itertuples()
+        (name, n_epoch, *(f"{value:.2f}" for value in (start, stop, duration)), *counts)
+        for name, n_epoch, start, stop, duration, *counts in found.conditions.itertuples()
     ]
-    return _table(("condition", "epochs", "start s", "stop s", "lasts s", f"bins of {found.bin_size:g} s"), rows)
+    titles = (
+        "start s",
+        "stop s",
+        "lasts s",
+        f"{found.bin_size:g} s bins",
+        f">= {MINIMUM_ACTIVITY:.0%}",
+        f"in {VISUAL}",
+    )
+    return _table(("condition", "epochs", *titles), rows)
 
 
 def _lacks(found: Inspection) -> Iterator[str]:
@@ -69,12 +80,14 @@ def _lacks(found: Inspection) -> Iterator[str]:
 def _spikes(found: Inspection) -> Iterator[str]:
     share = found.n_lost / max(1, found.n_spike)
     yield f"spikes: {found.n_spike}, of which {found.n_lost} ({share:.2%}) find their bin of {found.bin_size:g} s taken"
-    quantiles = zip(QUANTILES, np.quantile(found.activity, QUANTILES), strict=True)
-    yield "activity, share of bins with a spike: " + ", ".join(f"{q:.0%} {value:.3g}" for q, value in quantiles)
+    median, low, high = (f"{100 * value:.3g}%" for value in np.quantile(found.activity, QUANTILES))
+    yield f"share of bins with a spike: median {median}, 5th to 95th percentile {low} to {high}"
+    yield f"units {ACTIVE}: above in each condition by itself, as published; here averaged over them, as neq selects"
     for pattern, name in ((VISUAL, f"in areas {VISUAL}"), (ALL, "in all areas")):
         sizes = found.sizes(pattern)
-        enough = f"enough for {len(sizes)} of the {len(SIZES)} published sizes ({', '.join(map(str, sizes)) or 'none'})"
-        yield f"active units ({MINIMUM_ACTIVITY:.0%} of bins) {name}: {found.eligible[pattern]}, {enough}"
+        listed = f"{len(sizes)} of the {len(SIZES)} published sizes ({', '.join(map(str, sizes))})"
+        enough = listed if sizes else f"none of the {len(SIZES)} published sizes"
+        yield f"units {ACTIVE} {name}: {found.eligible[pattern]}, enough for {enough}"
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -2,6 +2,7 @@ import shutil
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from allen_session import (
     ANSWERS,
@@ -91,6 +92,12 @@ def test_allen__cache_without_the_session(tmp_path):
     problem = r"1064644573 is not downloaded to .*; `neq fetch allen-vbn --sessions 1064644573 --to .*cache`"
     with pytest.raises(RecordingError, match=problem):
         read_recording(tmp_path / "cache", session="1064644573")
+    (path,) = (tmp_path / "cache").rglob("ecephys_sessions.csv")
+    table = pd.read_csv(path, dtype=str)
+    table.loc[0, "abnormal_activity"] = "[1]"
+    table.to_csv(path, index=False)
+    with pytest.raises(RecordingError, match=r"`neq fetch allen-vbn --sessions 1064644573 --abnormal --to .*cache`"):
+        read_recording(tmp_path / "cache", session="1064644573")
 
 
 def test_allen__session_names(tmp_path):
@@ -102,7 +109,28 @@ def test_allen__session_names(tmp_path):
 def test_detect_kind__of_sessions(tmp_path):
     assert detect_kind(FILE) == detect_kind(CACHE) == "allen"
     for change in (remove("intervals"), remove(f"{UNITS}/peak_channel_id"), remove(ELECTRODES)):
-        assert detect_kind(changed(tmp_path, change)) == "nwb"
+        path = changed(tmp_path, change)
+        other = shutil.copyfile(path, tmp_path / "mouse.nwb")
+        assert detect_kind(path) == detect_kind(other) == "allen"
+        with h5py.File(other, "r+") as file:
+            del file["specifications"]
+        assert detect_kind(other) == "nwb"
+    assert detect_kind(shutil.copyfile(changed(tmp_path, remove("specifications")), other)) == "allen"
+
+
+def test_allen__files_of_a_cache_are_told_with_the_command_that_fetches_them(tmp_path):
+    cache = shutil.copytree(CACHE, tmp_path / "cache")
+    path = next(cache.rglob(FILE.name))
+    whole = path.read_bytes()
+    command = rf"`neq fetch allen-vbn --sessions 1064644573 --to {cache}`"
+    for content, problem in [
+        (whole[:5000], "is not a readable HDF5 file"),
+        (whole[:-400_000] + bytes(400_000), "is damaged"),
+        (None, "is not downloaded"),
+    ]:
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(RecordingError, match=rf"{problem}.*; {command}"):
+            read_recording(cache, session="1064644573")
 
 
 UNWANTED = (f"{UNITS}/waveform_mean", f"{UNITS}/spike_amplitudes", "acquisition/v_sig/data", "acquisition/v_in/data")
@@ -194,10 +222,10 @@ def test_allen__bad_options(options, problem):
 
 def test_allen__units_without_channels(tmp_path):
     path = changed(tmp_path, set_values(UNITS, "peak_channel_id", 1))
-    with pytest.raises(RecordingError, match=r"channels with valid data in session '1064644573', found 0 units"):
+    with pytest.raises(RecordingError, match=r"found 60 units, 0 of them with such a channel, 0 of these"):
         read_recording(path)
     path = changed(tmp_path, set_values(ELECTRODES, "valid_data", False))
-    with pytest.raises(RecordingError, match=r"found 60 units .*, 0 such channels, and none"):
+    with pytest.raises(RecordingError, match=r"found 60 units .*, 0 channels with valid data, and none"):
         read_recording(path)
 
 
@@ -205,7 +233,7 @@ def test_allen__cut_off_file(tmp_path):
     cut = tmp_path / FILE.name
     for length in (300, 5000, 900_000, FILE.stat().st_size - 1):
         cut.write_bytes(FILE.read_bytes()[:length])
-        with pytest.raises(RecordingError, match=r"not a readable HDF5 file .*; copy it again"):
+        with pytest.raises(RecordingError, match=r"not a readable HDF5 file .*; fetch it again"):
             read_recording(cut)
 
 

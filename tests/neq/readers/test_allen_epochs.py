@@ -145,7 +145,8 @@ def test_condition_epochs__nothing_active_or_not():
 @pytest.mark.parametrize("end", [3.0, 2.0, np.nan])
 def test_condition_epochs__that_take_no_time(end):
     with pytest.raises(
-        RecordingError, match=r"the 1 presentations of condition 'active' in it to take time, found .* 3"
+        RecordingError,
+        match=r"the 1 presentations of condition 'active' in it to take time, found .* 3.*; leave the session out",
     ):
         allen_epochs.condition_epochs(SHOWN.assign(end_time=[end, 4.5]), "published", "it")
 

@@ -109,7 +109,10 @@ def test_tables__leave_out_what_is_of_no_probe(tmp_path, file):
 
 def test_joined_units__counts_what_does_not_match(file):
     units = allen_units.unit_table(file).assign(peak_channel_id=1)
-    with pytest.raises(RecordingError, match=r"found 60 units .* 138 such channels, and none with the peak_channel_id"):
+    with pytest.raises(
+        RecordingError,
+        match=r"found 60 units that have a channel .* 138 channels with valid data, and none with the peak_channel_id",
+    ):
         allen_units.joined_units(units, allen_units.channel_table(file), "it")
 
 

@@ -44,7 +44,7 @@ def test_inspect__units_as_the_sdk_has_them(found):
     units, good = answer("units"), answer("good_units")
     filed = h5py.File(FILE)["units/id"].size
     steps = dict(found.steps)
-    assert list(steps.values())[:2] == [filed, len(units)]
+    assert list(steps.values())[:3] == [filed, filed, len(units)]
     assert found.steps[-1] == ("firing_rate > 0.1", len(good))
     assert list(steps.values()) == sorted(steps.values(), reverse=True)
     kept = found.areas["kept"]
@@ -71,6 +71,9 @@ def test_inspect__activity_and_losses_from_the_spikes_of_the_sdk(found):
     active, visual = overall >= 0.02, good["structure_acronym"].str.startswith("V").to_numpy()
     assert found.eligible == {ALL: active.sum(), VISUAL: (active & visual).sum()}
     assert found.areas["active"].sum() == active.sum()
+    for name, count in counts.items():
+        own = (count > 0).mean(axis=1) >= 0.02
+        assert found.conditions.loc[name, ["active", "visual"]].tolist() == [own.sum(), (own & visual).sum()]
 
 
 def test_inspect__counts_lost_spikes_and_sizes(tmp_path):
@@ -96,8 +99,10 @@ def test_cli__tells_of_a_session():
     text = invoke(CACHE, "--session", "1064644573").output
     assert re.search(r"^session 1064644573, subject 544456, kind allen ", text)
     assert re.search(r"firing_rate > 0.1 +23 *$", text, re.M)
-    assert re.search(r"^ gabor +1 +44.76 +75.01 +30.25 +3025 *$", text, re.M)
-    assert "active units (2% of bins) in areas V*: 10, enough for 0 of the 6 published sizes (none)" in text
+    assert re.search(r"^ gabor +1 +44.76 +75.01 +30.25 +3025 +21 +10 *$", text, re.M)
+    assert "units >= 2% of bins in areas V*: 10, enough for none of the 6 published sizes\n" in text
+    assert "median 4.4%, 5th to 95th percentile 1.5% to 19.9%" in text
+    assert re.search(r"^ area +left by the SDK's rules +kept +>= 2% of bins", text, re.M)
     assert "\x1b" not in text
 
 
@@ -165,9 +170,31 @@ def test_cli__says_what_is_no_recording(tmp_path, write, message):
     ],
 )
 def test_cli__says_what_a_session_lacks(tmp_path, change, message):
-    result = invoke(changed(tmp_path, change), "--kind", "allen")
+    result = invoke(changed(tmp_path, change))
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_inspect__units_without_a_channel_are_a_step(tmp_path):
+    def change(file):
+        file[UNITS]["peak_channel_id"][::2] = 1
+
+    steps = dict(inspect(changed(tmp_path, change)).steps)
+    assert list(steps.items())[:3] == [
+        ("units in the file", 60),
+        ("with a channel in the file", 30),
+        ("with amplitude_cutoff, presence_ratio, isi_violations", 30),
+    ]
+
+
+@pytest.mark.parametrize("name", ["bad.nwb", FILE.name])
+def test_cli__says_that_a_file_is_damaged(tmp_path, name):
+    content = FILE.read_bytes()
+    (tmp_path / name).write_bytes(content[:-400_000] + bytes(400_000))
+    result = invoke(tmp_path / name)
+    assert result.exit_code == 2
+    assert re.search(r"is damaged \(.*\); (copy|fetch) it again", result.stderr)
+    assert result.output.count("\n") == 1
 
 
 def test_cli__says_which_condition_a_session_lacks(tmp_path):
