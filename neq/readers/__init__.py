@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neq.errors import RecordingError
 from neq.spikes.recording import Recording
+
+if TYPE_CHECKING:
+    import pydantic
 
 KINDS = {
     "arrays": "an npz file",
@@ -74,6 +77,38 @@ def read_recording(
     _check_options(kind, read, options)
     recording = read(place, session=session or (kind if place is None else session_name(place)), **options)
     return recording if subject is None else replace(recording, subject=str(subject))
+
+
+def check_options(kind: str, options: Mapping[str, Any]) -> pydantic.BaseModel:
+    """Return the options of a reader, checked before there is anything to read.
+
+    Parameters
+    ----------
+    kind
+        Of recording, as for :func:`read_recording`.
+    options
+        What would be given to it; defaults are filled in.
+
+    Raises
+    ------
+    RecordingError
+        There is no such kind, or its reader does not take these options.
+
+    Examples
+    --------
+    >>> check_options("synthetic", {"n_unit": 20}).duration
+    600.0
+    """
+    from .options import checked
+
+    read = _reader(kind)
+    given = {name: value for name, value in options.items() if name != "subject"}  # of every kind
+    _check_options(kind, read, given)
+    parameters = inspect.signature(read).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    known = {name: value for name, value in {**defaults, **given}.items() if name in given or value is not None}
+    model: type[pydantic.BaseModel] = importlib.import_module(read.__module__).Options
+    return checked(model, known, kind)
 
 
 def detect_kind(path: Path | None) -> str:

@@ -15,6 +15,7 @@ from . import nwb_tables
 
 GaborWindow = Literal["published", "presentations"]
 
+CONDITIONS = ("active", "passive", "gabor")
 TABLES = "_presentations"
 """How the names of intervals tables with presentations end; what comes before it is the name of the stimulus."""
 
@@ -88,7 +89,7 @@ def condition_epochs(presentations: pd.DataFrame, gabor_window: GaborWindow, whe
     active, passive = (_equals(presentations["active"], value) for value in (1, 0))
     pictured = presentations["image_name"].notna().to_numpy()
     gabor = ~pictured if gabor_window == "published" else _called_gabor(presentations["stimulus_name"])
-    rows = {"active": active, "passive": passive & pictured, "gabor": passive & gabor}
+    rows = dict(zip(CONDITIONS, (active, passive & pictured, passive & gabor), strict=True))
     epochs = [_window(presentations[chosen], name, where) for name, chosen in rows.items() if chosen.any()]
     if not epochs:
         names = ", ".join(presentations["stimulus_name"].dropna().astype(str).unique())

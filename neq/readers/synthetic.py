@@ -34,7 +34,7 @@ class Options(pydantic.BaseModel, frozen=True, allow_inf_nan=False):
 
     n_unit: int = Field(ge=2)
     module_size: int = Field(ge=2, le=MAX_ENUMERATED)
-    conditions: dict[str, float] = Field(min_length=1)
+    conditions: dict[str, float] = Field(default_factory=lambda: dict(CONDITIONS), min_length=1)
     duration: float = Field(gt=0)
     gap: float = Field(ge=0)
     bin_size: float = Field(gt=0)

@@ -69,7 +69,8 @@ class NeuralRecordingsConfig(RunConfig):
         found = [*self._coupling_problems(), *self._estimator_problems(), *self._store_problems()]
         if info.context:
             # elsewhere the config comes back from a store: its files may have moved by now, and are not needed
-            found = [*neural_sessions.problems(self.recordings), *found]
+            options = neural_sessions.option_problems(self.recordings, self.conditions)
+            found = [*neural_sessions.problems(self.recordings), *options, *found]
         if found:
             raise ValueError("\n".join(found))
         return self

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from neq import readers
 from neq.commands import command
 from neq.errors import RecordingError
 from neq.readers import allen_cache
@@ -65,6 +67,34 @@ def _cache_problems(recordings: Recordings, folder: Path) -> Iterator[str]:
     if absent := [name for name in recordings.subjects if name not in known]:
         there = f"there are {len(counted)} sessions, {counted[0]} to {counted[-1]}"
         yield f"recordings.subjects: the cache has no session {', '.join(absent)}: {there}"
+
+
+def option_problems(recordings: Recordings, conditions: Sequence[str]) -> Iterator[str]:
+    """Say what the reader would not take, and which conditions it would not find, where its kind is known by now."""
+    kind = recordings.kind or _kind_found(recordings)
+    if kind is None:
+        return
+    try:
+        options: Any = readers.check_options(kind, recordings.options)
+    except RecordingError as error:
+        yield f"recordings.options: {error}"
+        return
+    known: Collection[str] = ()
+    if kind == "synthetic":
+        known = options.conditions
+    elif kind == "allen" and not options.names_epochs:
+        from neq.readers.allen_epochs import CONDITIONS as known  # here: it takes h5py along
+    if known and (absent := [name for name in conditions if name not in known]):
+        yield f"conditions: no session has {', '.join(absent)}; there are: {', '.join(known)}. Name some of these."
+
+
+def _kind_found(recordings: Recordings) -> str | None:
+    """Return the kind of the first source, None where it cannot be told."""
+    paths = [recordings.path] if _cache_folder(recordings) is not None else [path for _, path in _found(recordings)]
+    try:
+        return readers.detect_kind(Path(str(paths[0]))) if paths else None
+    except RecordingError:  # to be told of this session alone, when it is read
+        return None
 
 
 def nothing_found(recordings: Recordings) -> str:

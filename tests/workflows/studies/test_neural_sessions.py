@@ -85,6 +85,45 @@ def test_load__animals_of_sessions_that_the_cache_does_not_have(tmp_path):
         load(tmp_path, 'recordings.subjects={1064644575: m2, "0:1": m1, 1064644573: m1}')
 
 
+@pytest.mark.parametrize("kind", ["allen", "null"])
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        (
+            "recordings.options.gabor_window=foo",
+            r"recordings\.options: .* are wrong: gabor_window: input should",
+        ),
+        ("recordings.options={gabor_windw: published}", "no such option, did you mean gabor_window"),
+        ("conditions=[active, pasive]", "conditions: no session has pasive; there are: active, passive, gabor"),
+    ],
+)
+def test_load__what_the_reader_would_refuse(tmp_path, kind, override, problem):
+    with pytest.raises(ConfigError, match=problem):
+        load(tmp_path, override, f"recordings.kind={kind}")
+
+
+def test_load__conditions_named_by_the_options_and_a_reader_of_a_cache_to_come(tmp_path):
+    load(tmp_path, "conditions=[rest]", "recordings.options.condition=rest")
+    load(tmp_path, "recordings.options={order: reference, subject: m1}")
+    with pytest.raises(ConfigError, match="conditions: no session has pasive"):
+        load(tmp_path, "conditions=[pasive]", path=tmp_path / "cache to come")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("{n_unit: 1}", "n_unit: input should be greater than or equal to 2"),
+        ("{n_units: 9}", "no option 'n_units'"),
+        ("{}", "conditions: no session has active; there are: driven, weak, reversible"),
+        ("{conditions: {rest: 0.5}}", "conditions: no session has active; there are: rest"),
+    ],
+)
+def test_load__options_of_a_synthetic_recording(tmp_path, options, problem):
+    recordings = f"recordings={{kind: synthetic, sessions: [a], options: {options}}}"
+    with pytest.raises(ConfigError, match=problem):
+        load(tmp_path, recordings)
+
+
 def test_chosen__the_table_of_a_cache_is_read_once_for_a_study(tmp_path, monkeypatch):
     read, reads = pd.read_csv, []
     study = studies.study_class("neural_recordings")(load(tmp_path))
