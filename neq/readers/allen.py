@@ -205,11 +205,14 @@ def _fetch_command(path: Path) -> str | None:
     named, folder = allen_cache.FILE_NAME.fullmatch(path.stem), _cache_of(path)
     if named is None or not allen_cache.is_cache(folder):
         return None
+    options: dict[str, object] = {"--sessions": named[1]}
     try:
-        abnormal = allen_cache.open_cache(folder).leaves_out(int(named[1]))
+        cache = allen_cache.open_cache(folder)
+        options["--release"] = cache.manifest.version if cache.others else None
+        options["--abnormal"] = cache.leaves_out(int(named[1]))
     except RecordingError:  # its tables are another matter
-        abnormal = False
-    options = {"--sessions": named[1], "--abnormal": abnormal, "--to": folder}
+        pass
+    options["--to"] = folder
     return f"`{command('fetch', 'allen-vbn', options=options)}`"
 
 

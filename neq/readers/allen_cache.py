@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -126,6 +127,8 @@ class AllenCache:
     root: Path
     """Where the paths of the manifest begin."""
     manifest: Manifest
+    others: tuple[str, ...] = ()
+    """Other releases whose manifests lie there."""
 
     def sessions(self, abnormal: bool = False) -> pd.DataFrame:
         """Return the table of sessions, indexed by ``ecephys_session_id``, in the file's order.
@@ -183,6 +186,11 @@ class AllenCache:
             )
         return self.manifest.files[file_id]
 
+    def has_sessions(self) -> bool:
+        """Whether the table of sessions lies there."""
+        table = self.manifest.tables.get(SESSION_TABLE)
+        return table is not None and (self.root / table.path).is_file()
+
     # read once each: every session is looked up in them
     @cached_property
     def _all_sessions(self) -> pd.DataFrame:
@@ -201,7 +209,13 @@ class AllenCache:
             )
         path = self.root / self.manifest.tables[SESSION_TABLE].path
         options = {"--to": self.folder, "--release": self.manifest.version, "--tables-only": True}
-        return read_sessions(path, command("fetch", "allen-vbn", options=options), abnormal)
+        remedy = command("fetch", "allen-vbn", options=options)
+        if self.others and not path.is_file():
+            raise RecordingError(
+                f"The table of sessions {str(path)!r} of release {self.manifest.version} is missing; fetch it: "
+                f"`{remedy}` (there are manifests of {', '.join(self.others)} too)."
+            )
+        return read_sessions(path, remedy, abnormal)
 
 
 def is_cache(folder: Path) -> bool:
@@ -220,7 +234,7 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
     folder
         The cache folder.
     version
-        Of the release; by default the newest whose manifest lies there.
+        Of the release; by default the newest whose manifest and table of sessions lie there, else the newest.
 
     Raises
     ------
@@ -240,7 +254,13 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
             f"Folder {str(folder)!r} has no manifest of version {version}, only of {', '.join(found)}; choose one of "
             f"them, or `{remedy}`."
         )
-    path = found[version or list(found)[-1]]
+    caches = (_cache(folder, found, one) for one in ([version] if version else reversed(found)))
+    first = next(caches)
+    return next((cache for cache in (first, *caches) if cache.has_sessions()), first)
+
+
+def _cache(folder: Path, found: Mapping[str, Path], version: str) -> AllenCache:
+    path = found[version]
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -248,7 +268,7 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
     manifest = parse_manifest(text, path)
     mirrored = path.parent.name == "manifests"
     root = path.parent.parent if mirrored else folder / f"{manifest.project}-{manifest.version}"
-    return AllenCache(folder, root, manifest)
+    return AllenCache(folder, root, manifest, tuple(one for one in found if one != version))
 
 
 def manifests(folder: Path) -> dict[str, Path]:

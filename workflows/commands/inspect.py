@@ -78,6 +78,8 @@ class Listing:
     ----------
     folder, version
         Where, and of which release.
+    others
+        Other releases whose manifests lie there.
     sessions
         Indexed by id: ``mouse``, ``units``, ``size`` of the file (bytes, -1 where it is not here).
     n_abnormal
@@ -86,6 +88,7 @@ class Listing:
 
     folder: Path
     version: str
+    others: tuple[str, ...]
     sessions: pd.DataFrame
     n_abnormal: int
 
@@ -148,7 +151,9 @@ def list_sessions(folder: Path) -> Listing:
     sizes = [_size(cache, session_id) for session_id in table.index]
     columns = {"mouse": table.get("mouse_id", ""), "units": table.get("unit_count", -1), "size": sizes}
     sessions = pd.DataFrame(columns, index=table.index)
-    return Listing(folder, cache.manifest.version, sessions, len(cache.sessions(abnormal=True)) - len(table))
+    return Listing(
+        folder, cache.manifest.version, cache.others, sessions, len(cache.sessions(abnormal=True)) - len(table)
+    )
 
 
 def _size(cache: allen_cache.AllenCache, session_id: int) -> int:

@@ -40,7 +40,8 @@ def tell_list(found: Listing, console: Console) -> None:
     mice = "1 mouse" if n_mouse == 1 else f"{n_mouse} mice"
     about = f"{len(found.sessions)} sessions of {mice} ({found.n_abnormal} abnormal ones left out)"
     held = f"{(here > 0).sum()} of them here, {file_size(int(here.sum()))}"
-    say(console, f"{found.folder}: release {found.version}, {about}, {held}")
+    others = f" (there are manifests of {', '.join(found.others)} too)" if found.others else ""
+    say(console, f"{found.folder}: release {found.version}{others}, {about}, {held}")
     if (here > 0).any():
         say(console, f"look into one: neq inspect {found.folder} --session {here.idxmax()}")
 

@@ -69,6 +69,15 @@ def test_open_cache__takes_the_newest_of_several_manifests_or_the_one_asked_for(
     for version in ("0.1.0", "0.10.0"):
         shutil.copy(manifest_of(downloaded), downloaded / NAME.format(version))
         rewrite(downloaded / NAME.format(version), manifest_version=version)
+    # the others have no table of sessions here
+    assert open_cache(downloaded).manifest.version == "0.5.0"
+    assert open_cache(downloaded).others == ("0.1.0", "0.10.0")
+    table = downloaded / DOWNLOADED / TABLE
+    table.rename(downloaded / "aside.csv")
+    with pytest.raises(RecordingError, match=r"release 0\.10\.0 is missing; .*manifests of 0\.1\.0, 0\.5\.0 too"):
+        open_cache(downloaded).sessions()
+    (downloaded / "aside.csv").rename(table)
+    shutil.copytree(downloaded / DOWNLOADED, downloaded / "visual-behavior-neuropixels-0.10.0")
     assert open_cache(downloaded).manifest.version == "0.10.0"
     older = open_cache(downloaded, "0.1.0")
     assert older.root == downloaded / "visual-behavior-neuropixels-0.1.0"

@@ -261,3 +261,12 @@ def test_inspect__units_in_no_area(tmp_path):
     assert inspect(changed(tmp_path, change)).areas.to_dict("index")[""] | {"active": 0} == {
         "before": 58, "kept": 23, "active": 0,
     }  # fmt: skip
+
+
+def test_cli__lists_the_release_whose_table_is_here(tmp_path):
+    cache = shutil.copytree(CACHE, tmp_path / "cache", ignore=shutil.ignore_patterns("*.nwb"))
+    (manifest,) = cache.glob("*_manifest_v0.5.0.json")
+    newer = manifest.with_name(manifest.name.replace("0.5.0", "0.6.0"))
+    newer.write_text(manifest.read_text().replace('"0.5.0"', '"0.6.0"'))
+    assert "release 0.5.0 (there are manifests of 0.6.0 too), 2 sessions" in invoke(cache).output
+    assert "--sessions 1064644573 --release 0.5.0 --to" in invoke(cache, "--session", "1064644573").stderr
