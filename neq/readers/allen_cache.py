@@ -256,7 +256,7 @@ def open_cache(folder: str | Path, version: str | None = None) -> AllenCache:
         )
     caches = (_cache(folder, found, one) for one in ([version] if version else reversed(found)))
     first = next(caches)
-    return next((cache for cache in (first, *caches) if cache.has_sessions()), first)
+    return first if first.has_sessions() else next((cache for cache in caches if cache.has_sessions()), first)
 
 
 def _cache(folder: Path, found: Mapping[str, Path], version: str) -> AllenCache:
@@ -266,8 +266,7 @@ def _cache(folder: Path, found: Mapping[str, Path], version: str) -> AllenCache:
     except OSError as error:
         raise RecordingError(f"Manifest {str(path)!r} cannot be read ({error.strerror}); fetch it again.") from error
     manifest = parse_manifest(text, path)
-    mirrored = path.parent.name == "manifests"
-    root = path.parent.parent if mirrored else folder / f"{manifest.project}-{manifest.version}"
+    root = path.parent.parent if path.parent.name == "manifests" else folder / f"{manifest.project}-{manifest.version}"
     return AllenCache(folder, root, manifest, tuple(one for one in found if one != version))
 
 
