@@ -158,6 +158,7 @@ def rerun(
     run: RunFolder,
     failed: Annotated[bool, typer.Option("--failed", help="The failed cells.")] = False,
     where: Annotated[str | None, typer.Option(metavar="EXPR", help="The cells for which this holds.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     override: RerunOverrides = [],  # noqa: B006
     debug: Debug = False,
 ) -> int:
@@ -168,11 +169,12 @@ def rerun(
     \b
     neq rerun results/demo --failed
     neq rerun results/demo --where "status == 'failed' and session == 's1'"
-    neq rerun results/demo --where "size == 'all' and entropy_production is nan" --set cluster.workers=1
+    neq rerun results/demo --where "size == 'all' and entropy_production is nan" --workers 1
     """
     from workflows.commands import rerun as again
 
-    return again.rerun(run, _console(), failed, where, override).exit_code
+    extra = [f"cluster.workers={workers}"] if workers is not None else []
+    return again.rerun(run, _console(), failed, where, [*override, *extra]).exit_code
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from workflows.cli_config import ConfigFile, Debug, Overrides
-from workflows.guard import guarded
+from workflows.guard import EXIT_FAILED, guarded
 
 
 class Reader(StrEnum):
@@ -55,7 +55,8 @@ def ingest(
     loaded = run_config.load(config, [*science, *extra])
     cluster_profile.require(loaded.cluster.profile)
     console = Console()
-    code = ingesting.ingest(loaded, console)
-    sets = [part for one in science for part in ("--set", one)]
-    say(console, f"go on: {shlex.join(['neq', 'run', str(config), *sets])}")
-    return code
+    prepared = ingesting.ingest(loaded, console)
+    if not all(one.error_type for one in prepared):
+        sets = [part for one in science for part in ("--set", one)]
+        say(console, f"go on: {shlex.join(['neq', 'run', str(config), *sets])}")
+    return EXIT_FAILED if any(one.error_type for one in prepared) else 0

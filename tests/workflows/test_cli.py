@@ -315,6 +315,12 @@ def test_run__cluster_that_does_not_start(toy_config, monkeypatch):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_rerun__takes_workers_as_run_does(run_copy):
+    result = invoke("rerun", run_copy, "--failed", "--where", "value > 1e9", "--workers", 1)
+    assert result.exit_code == 1
+    assert "is chosen: nothing to do" in result.output
+
+
 def test_rerun__wrong_expression(run_copy):
     result = invoke("rerun", run_copy, "--where", "statuss == 'failed'")
     assert result.exit_code == 2

@@ -12,7 +12,6 @@ from neq.errors import ConfigError
 from workflows import config as run_config
 from workflows import provenance, studies
 from workflows.commands import complaints, prepare_sources
-from workflows.guard import EXIT_FAILED
 from workflows.lease import Lease, acquire
 from workflows.progress import say
 from workflows.studies.base import Prepared, Study
@@ -21,8 +20,8 @@ DIGITS = 8
 """Of the hash of what is stored: enough to see whether two are the same."""
 
 
-def ingest(config: run_config.RunConfig, console: Console) -> int:
-    """Read, bin and store every recording of a config where that is not done yet, and tell; return the exit code.
+def ingest(config: run_config.RunConfig, console: Console) -> list[Prepared]:
+    """Read, bin and store every recording of a config where that is not done yet, tell, and return what came of each.
 
     Raises
     ------
@@ -39,7 +38,7 @@ def ingest(config: run_config.RunConfig, console: Console) -> int:
         prepare_sources.take_over(config.run_folder)
         prepared = _prepare(study, lease, console)
     tell(prepared, console)
-    return EXIT_FAILED if any(one.error_type for one in prepared) else 0
+    return prepared
 
 
 def _prepare(study: Study, lease: Lease, console: Console) -> list[Prepared]:

@@ -66,6 +66,12 @@ def test_ingest__tells_each_session_and_goes_on_where_one_fails(run, tmp_path):
     assert len(after) == 3
 
 
+def test_ingest__of_which_nothing_can_be_read_there_is_nothing_to_go_on_with(run):
+    code, output, _ = told(run, "--set", "recordings.sessions=[cut]")
+    assert code == 1
+    assert "go on" not in output
+
+
 def test_ingest__lets_the_sdk_read_the_same(sdk, run, tmp_path):
     chosen = ("--set", "recordings.sessions=[two]")
     code, _, direct = told(run, *chosen)
