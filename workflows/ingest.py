@@ -18,6 +18,7 @@ from neq.spikes.binning import BinnedSpikes, bin_sparse
 from neq.spikes.recording import Recording
 from neq.variables import SPIKES_VARIABLES
 from workflows import content, staging
+from workflows.store import consolidate
 
 FORMAT = 2
 """Raised when the layout of the store or the meaning of what is in it changes."""
@@ -228,6 +229,7 @@ def _write(binned: BinnedSpikes, source: Mapping[str, Any], part: Path) -> None:
     table.to_zarr(part, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
     group = zarr.open_group(part, mode="r+")
     step = _rows(n_bin, n_unit)
+    coordinates = [str(name) for name in table.coords if name not in table.dims]
     array = group.create_array(
         "spikes",
         shape=(n_bin, n_unit),
@@ -235,7 +237,7 @@ def _write(binned: BinnedSpikes, source: Mapping[str, Any], part: Path) -> None:
         dtype=bool,
         compressors=[CODEC, CHECKSUM],
         dimension_names=("bin", "unit"),
-        attributes={**SPIKES_VARIABLES["spikes"].attrs, "coordinates": " ".join(map(str, _on_matrix(table)))},
+        attributes={**SPIKES_VARIABLES["spikes"].attrs, "coordinates": " ".join(coordinates)},
         # A chunk that is missing must mean damage, not silence.
         config={"write_empty_chunks": True},
     )
@@ -244,11 +246,7 @@ def _write(binned: BinnedSpikes, source: Mapping[str, Any], part: Path) -> None:
         array[first : first + len(block)] = block
         content.add_block(digest, first, block, n_unit)
     group.attrs.update({"format": FORMAT, "content": digest.hexdigest(), "facts": json.dumps(_facts(binned))})
-
-
-def _on_matrix(table: xr.Dataset) -> list[Any]:
-    """Return the coordinates of the matrix that are not its dimensions, in the order in which xarray writes them."""
-    return [name for name in table.coords if name not in table.dims]
+    consolidate(part)
 
 
 def _facts(binned: BinnedSpikes) -> dict[str, Any]:

@@ -59,6 +59,15 @@ def test_write_spikes__returns_what_bin_spikes_makes(tmp_path, monkeypatch, chun
     assert names(tmp_path / "spikes") == [written.path]
 
 
+def test_write_spikes__leaves_what_xarray_opens_without_a_warning(tmp_path):
+    recording = make()
+    written = ingest.write_spikes(recording, 0.05, tmp_path)
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / written.path).load(), bin_spikes(recording, 0.05))
+    ingest.write_spikes(replace(recording, subject="m9"), 0.05, tmp_path)
+    assert xr.open_zarr(tmp_path / written.path).attrs["subject"] == "m9"
+    assert ingest.check_spikes(tmp_path / written.path)
+
+
 def test_write_spikes__states_the_facts(tmp_path):
     written = ingest.write_spikes(make(), 0.05, tmp_path)
     expected = bin_spikes(make(), 0.05)
