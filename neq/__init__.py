@@ -32,12 +32,13 @@ _WHERE = {
     "open_run": "runs",
     "read_recording": "readers",
 }
-_PACKAGES = ("figures", "models")
+_PACKAGES = ("figures", "ising", "models")
 
 __all__ = sorted([*_WHERE, *_PACKAGES])
 
 if TYPE_CHECKING:
     from . import figures as figures
+    from . import ising as ising
     from . import models as models
     from .errors import NeqError as NeqError
     from .estimators.contributions import Contributions as Contributions

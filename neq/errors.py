@@ -27,6 +27,10 @@ class EstimationError(NeqError, ValueError):
     """An estimator was given data from which no value can be computed."""
 
 
+class IsingError(NeqError, ValueError):
+    """Spikes or options from which no Ising model can be fitted."""
+
+
 class ModelError(NeqError, ValueError):
     """A model was given parameters that it cannot have, or asked for a value that it does not have."""
 
