@@ -26,7 +26,7 @@ from neq.kernels import kinetic_ising as kernels
 from .binned import checked_spikes
 from .entropy_flow import EntropyFlow, entropy_flow
 
-SEARCH_TOLERANCE = 1e-6
+SEARCH_TOLERANCE = 1e-5
 """Largest gradient per trial before the last step of a search."""
 MAX_STEP = 5000
 NoiseForm = Literal["scalar", "diagonal", "full"]

@@ -19,17 +19,27 @@ def log_one_plus_exp(field):
 
 
 @kernel
+def log_normaliser(theta, active, first, n_trial):
+    """Return the sum over trials of ln(1 + e^field)."""
+    total = 0.0
+    for trial in range(n_trial):
+        field = theta[0]
+        for k in range(first[trial], first[trial + 1]):
+            field += theta[active[k]]
+        total += log_one_plus_exp(field)
+    return total
+
+
+@kernel
 def slope(theta, active, first, n_trial, gradient, curvature):
-    """Write the sum over trials of expected features and its derivative (lower triangle); return the sum of ln Z."""
+    """Write the sum over trials of expected features and its derivative (lower triangle)."""
     gradient[:] = 0.0
     curvature[:] = 0.0
-    total = 0.0
     for trial in range(n_trial):
         begin, end = first[trial], first[trial + 1]
         field = theta[0]
         for k in range(begin, end):
             field += theta[active[k]]
-        total += log_one_plus_exp(field)
         rate = 1.0 / (1.0 + np.exp(-field))
         weight = rate * (1.0 - rate)
         gradient[0] += rate
@@ -40,7 +50,6 @@ def slope(theta, active, first, n_trial, gradient, curvature):
             curvature[feature, 0] += weight
             for q in range(begin, k + 1):
                 curvature[feature, active[q]] += weight
-    return total
 
 
 @kernel
@@ -98,7 +107,7 @@ def filter_unit(
         if steepest > tolerance * n_trial or not np.all(np.isfinite(theta[t])):
             return likelihood, t
         symmetric.invert(lower, covariance[t])
-        normaliser = slope(theta[t], active, first[t], n_trial, gradient, curvature)
+        normaliser = log_normaliser(theta[t], active, first[t], n_trial)
         apart = theta[t] - predicted[t]
         likelihood += theta[t] @ observed[t] - normaliser - 0.5 * log_determinant
         likelihood -= 0.5 * (apart @ (predicted_precision[t] @ apart))

@@ -63,11 +63,10 @@ def solve(lower, right):
 
 
 @kernel
-def invert(lower, inverse):
-    """Write the inverse (n, n) of a matrix, given its factor."""
-    n = len(lower)
-    root = np.zeros((n, n))
-    for i in range(n):
+def inverse_factor(lower, root):
+    """Write the inverse (n, n) of the factor of a matrix into ``root``, zero above the diagonal."""
+    root[:] = 0.0
+    for i in range(len(lower)):
         for k in range(i):
             scale = lower[i, k]
             for j in range(k + 1):
@@ -75,12 +74,21 @@ def invert(lower, inverse):
         for j in range(i):
             root[i, j] /= lower[i, i]
         root[i, i] = 1.0 / lower[i, i]
+
+
+@kernel
+def invert(lower, inverse):
+    """Write the inverse (n, n) of a matrix, given its factor; two rows of the factor's inverse at a time."""
+    n = len(lower)
+    # a row of zeros more, so that rows come in pairs
+    root = np.zeros((n + 1, n))
+    inverse_factor(lower, root[:n])
     inverse[:] = 0.0
-    for k in range(n):
-        for i in range(k + 1):
-            scale = root[k, i]
+    for k in range(0, n, 2):
+        for i in range(min(k + 2, n)):
+            one, two = root[k, i], root[k + 1, i]
             for j in range(i + 1):
-                inverse[i, j] += scale * root[k, j]
+                inverse[i, j] += one * root[k, j] + two * root[k + 1, j]
     for i in range(n):
         for j in range(i):
             inverse[j, i] = inverse[i, j]
