@@ -23,8 +23,10 @@ from neq.errors import IsingError
 from neq.kernels import ising as smoothing_kernels
 from neq.kernels import kinetic_ising as kernels
 
+from .ascent import ascend
 from .binned import checked_spikes
 from .entropy_flow import EntropyFlow, entropy_flow
+from .m_step import shaped
 
 SEARCH_TOLERANCE = 1e-5
 """Largest gradient per trial before the last step of a search."""
@@ -134,12 +136,8 @@ class KineticStateSpaceIsing:
                 f"{self.noise}, {self.start} and {self.max_iter}."
             )
         fit = _Fit(self, binary)
-        before, rise, mll_list = -binary[1:].size * np.log(2.0), np.inf, list[float]()
-        while len(mll_list) < self.max_iter and rise > self.tolerance:
-            mll = fit.iterate()
-            rise, before = (before - mll) / before, mll
-            mll_list.append(mll)
-            progress(len(mll_list), mll)
+        start = -binary[1:].size * np.log(2.0)  # of parameters that are all zero
+        mll_list, converged = ascend(fit.iterate, start, self.max_iter, self.tolerance, progress)
         return KineticStateSpaceIsingResult(
             **fit.found,
             rate=binary.mean(axis=(0, 1)),
@@ -148,7 +146,7 @@ class KineticStateSpaceIsing:
             mll_list=np.array(mll_list),
             aic=-2.0 * mll_list[-1] + 2.0 * _n_free(self.state_cov, binary.shape[2]),
             n_iteration=len(mll_list),
-            converged=bool(rise <= self.tolerance),
+            converged=converged,
         )
 
 
@@ -212,10 +210,7 @@ def _noise(theta: np.ndarray, covariance: np.ndarray, lag: np.ndarray, form: Noi
     """Return Q of one unit from its smoothed parameters."""
     step, crossed = np.diff(theta, axis=0), lag[1:].sum(axis=0)
     spread = covariance[1:].sum(axis=0) + covariance[:-1].sum(axis=0)
-    found = (step.T @ step + spread - crossed - crossed.T) / len(step)
-    if form == "scalar":
-        return float(np.trace(found)) / len(found) * np.eye(len(found))
-    return np.diag(np.diag(found)) if form == "diagonal" else (found + found.T) / 2
+    return shaped((step.T @ step + spread - crossed - crossed.T) / len(step), form)
 
 
 def _active_features(before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

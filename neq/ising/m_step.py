@@ -63,7 +63,17 @@ def _noise(model: StateModel, smoothed: Smoothed, exogenous: np.ndarray, noise: 
     step = theta[1:] - theta[:-1] @ transition.T - exogenous[1:] @ model.gain.T
     crossed = _pairs(smoothed, form).sum(axis=0) @ transition.T
     spread = covariance[1:].sum(axis=0) + transition @ covariance[:-1].sum(axis=0) @ transition.T
-    found = (spread - crossed - crossed.T + step.T @ step) / len(step)
+    return shaped((spread - crossed - crossed.T + step.T @ step) / len(step), noise)
+
+
+def shaped(found: np.ndarray, noise: NoiseForm) -> np.ndarray:
+    """Return what of a covariance (parameter, parameter) is fitted.
+
+    Examples
+    --------
+    >>> shaped(np.array([[1.0, 0.5], [0.5, 3.0]]), "scalar").tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
+    """
     if noise == "scalar":
         return float(np.trace(found)) / len(found) * np.eye(len(found))
     return np.diag(np.diag(found)) if noise == "diagonal" else (found + found.T) / 2

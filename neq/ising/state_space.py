@@ -21,6 +21,7 @@ import numpy as np
 
 from neq.errors import IsingError
 
+from .ascent import ascend
 from .binned import checked_spikes
 from .filtering import Filtered, StateModel, laplace_filter
 from .m_step import MStep, NoiseForm, updated
@@ -157,37 +158,13 @@ class StateSpaceIsing:
             binary, given = binary.reshape(1, -1, binary.shape[2]), given.mean(axis=0, keepdims=True)
         patterns = Patterns(binary.shape[2], self.order)
         mean = patterns.products(binary).mean(axis=1)
-        return self._iterate(patterns, mean, binary.shape[1], given, progress)
+        fit = _Fit(self, patterns, mean, binary.shape[1], given)
+        start = -binary.size * np.log(2.0)  # of parameters that are all zero
+        mll_list, converged = ascend(fit.iterate, start, self.max_iter, self.tolerance, progress)
+        return fit.result(mll_list, converged)
 
-    def _iterate(
-        self,
-        patterns: Patterns,
-        mean: np.ndarray,
-        n_trial: int,
-        exogenous: np.ndarray,
-        progress: Callable[[int, float], Any],
-    ) -> StateSpaceIsingResult:
-        model, noise = self._start(patterns, exogenous.shape[1])
-        mll_list: list[float] = []
-        mll = -len(mean) * n_trial * patterns.n_unit * np.log(2.0)  # of parameters that are all zero
-        theta, rise = np.zeros_like(mean), np.inf
-        while len(mll_list) < self.max_iter and rise > self.tolerance:
-            filtered = laplace_filter(patterns, mean, n_trial, model, exogenous, theta, SEARCH_TOLERANCE)
-            smoothed = smooth(filtered, model.transition)
-            theta = smoothed.theta
-            if self.mstep:
-                model = updated(model, smoothed, exogenous, noise, self.state_ar is not None, self.form)
-            # of the first bin with its new mean, of the others as they were predicted: so ssll has it
-            filtered.predicted[0] = model.start_mean
-            before, mll = mll, _marginal_likelihood(filtered, mean, n_trial)
-            rise = (before - mll) / before
-            mll_list.append(mll)
-            progress(len(mll_list), mll)
-        if not mll_list:
-            raise IsingError(f"Expected max_iter of 1 or more, found {self.max_iter}.")
-        return _result(patterns, mean, n_trial, model, filtered, smoothed, mll_list, bool(rise <= self.tolerance))
-
-    def _start(self, patterns: Patterns, n_input: int) -> tuple[StateModel, NoiseForm]:
+    def start(self, patterns: Patterns, n_input: int) -> tuple[StateModel, NoiseForm]:
+        """Return the state model to begin with, and what of its noise is fitted."""
         n_parameter = patterns.n_parameter
         noise, form = _noise(None if self.stationary else self.state_cov, patterns)
         transition = np.eye(n_parameter) if self.state_ar is None else np.array(self.state_ar, dtype=float)
@@ -201,6 +178,59 @@ class StateSpaceIsing:
         start = np.broadcast_to(np.asarray(self.theta_o, dtype=float), n_parameter).copy()
         covariance = self.sigma_o * np.eye(n_parameter)
         return StateModel(start, covariance, transition, noise, np.zeros((n_parameter, n_input))), form
+
+
+class _Fit:
+    """What the iterations change."""
+
+    filtered: Filtered
+    smoothed: Smoothed
+
+    def __init__(
+        self, options: StateSpaceIsing, patterns: Patterns, mean: np.ndarray, n_trial: int, exogenous: np.ndarray
+    ) -> None:
+        self.options, self.patterns, self.mean = options, patterns, mean
+        self.n_trial, self.exogenous = n_trial, exogenous
+        self.model, self.noise = options.start(patterns, exogenous.shape[1])
+        self.theta = np.zeros_like(mean)
+
+    def iterate(self) -> float:
+        """Make one E step and one M step and return the log marginal likelihood."""
+        options, given = self.options, self.exogenous
+        self.filtered = laplace_filter(
+            self.patterns, self.mean, self.n_trial, self.model, given, self.theta, SEARCH_TOLERANCE
+        )
+        self.smoothed = smooth(self.filtered, self.model.transition)
+        self.theta = self.smoothed.theta
+        if options.mstep:
+            fit_transition = options.state_ar is not None
+            self.model = updated(self.model, self.smoothed, given, self.noise, fit_transition, options.form)
+        # of the first bin with its new mean, of the others as they were predicted: so ssll has it
+        self.filtered.predicted[0] = self.model.start_mean
+        return _marginal_likelihood(self.filtered, self.mean, self.n_trial)
+
+    def result(self, mll_list: Sequence[float], converged: bool) -> StateSpaceIsingResult:
+        """Return what the last iteration left."""
+        return StateSpaceIsingResult(
+            patterns=self.patterns,
+            n_trial=self.n_trial,
+            y=self.mean,
+            theta_s=self.smoothed.theta,
+            sigma_s=self.smoothed.covariance,
+            eta_s=np.array([self.patterns.expectations(theta) for theta in self.smoothed.theta]),
+            theta_f=self.filtered.theta,
+            sigma_f=self.filtered.covariance,
+            theta_o=self.filtered.predicted,
+            sigma_o=self.filtered.predicted_covariance,
+            sigma_s_lag=self.smoothed.lag_covariance,
+            Q=self.model.noise,
+            F=self.model.transition,
+            U=self.model.gain,
+            mll=mll_list[-1],
+            mll_list=np.array(mll_list),
+            n_iteration=len(mll_list),
+            converged=converged,
+        )
 
 
 def _noise(state_cov: Any, patterns: Patterns) -> tuple[np.ndarray, NoiseForm]:
@@ -245,35 +275,3 @@ def _marginal_likelihood(filtered: Filtered, mean: np.ndarray, n_trial: int) -> 
     pull = (apart * (filtered.predicted_precision @ apart)).sum()
     fit = n_trial * ((mean * filtered.theta).sum() - filtered.log_normaliser.sum())
     return float(fit + 0.5 * (filtered.log_volume.sum() - pull))
-
-
-def _result(
-    patterns: Patterns,
-    mean: np.ndarray,
-    n_trial: int,
-    model: StateModel,
-    filtered: Filtered,
-    smoothed: Smoothed,
-    mll_list: Sequence[float],
-    converged: bool,
-) -> StateSpaceIsingResult:
-    return StateSpaceIsingResult(
-        patterns=patterns,
-        n_trial=n_trial,
-        y=mean,
-        theta_s=smoothed.theta,
-        sigma_s=smoothed.covariance,
-        eta_s=np.array([patterns.expectations(theta) for theta in smoothed.theta]),
-        theta_f=filtered.theta,
-        sigma_f=filtered.covariance,
-        theta_o=filtered.predicted,
-        sigma_o=filtered.predicted_covariance,
-        sigma_s_lag=smoothed.lag_covariance,
-        Q=model.noise,
-        F=model.transition,
-        U=model.gain,
-        mll=mll_list[-1],
-        mll_list=np.array(mll_list),
-        n_iteration=len(mll_list),
-        converged=converged,
-    )
