@@ -9,7 +9,7 @@ import typer
 
 from workflows import cli_fetch, cli_ingest, cli_inspect, cli_share, cli_submit
 from workflows.cli_cluster import cluster_app
-from workflows.cli_config import ConfigFile, Debug, Overrides, config_app
+from workflows.cli_config import Cluster, ConfigFile, Debug, Overrides, Workers, config_app, placed
 from workflows.guard import EXIT_FAILED, end_cleanly, guarded
 
 app = typer.Typer(
@@ -64,11 +64,8 @@ def _main(
 @guarded
 def run(
     config: ConfigFile,
-    cluster: Annotated[
-        str | None,
-        typer.Option(metavar="local|NAME|FILE.yaml", help="Where the tasks run: here, or by a profile's jobs."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     override: Overrides = [],  # noqa: B006 - typer wants the list itself
     debug: Debug = False,
 ) -> int:
@@ -84,9 +81,7 @@ def run(
     from workflows import config as run_config
     from workflows.commands import pipeline
 
-    extra = [f"cluster.profile={cluster}"] if cluster is not None else []
-    extra += [f"cluster.workers={workers}"] if workers is not None else []
-    loaded = run_config.load(config, [*override, *extra])
+    loaded = run_config.load(config, [*override, *placed(cluster, workers)])
     cluster_profile.require(loaded.cluster.profile)
     return pipeline.run(loaded, _console()).exit_code
 
@@ -158,7 +153,7 @@ def rerun(
     run: RunFolder,
     failed: Annotated[bool, typer.Option("--failed", help="The failed cells.")] = False,
     where: Annotated[str | None, typer.Option(metavar="EXPR", help="The cells for which this holds.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    workers: Workers = None,
     override: RerunOverrides = [],  # noqa: B006
     debug: Debug = False,
 ) -> int:
@@ -173,8 +168,7 @@ def rerun(
     """
     from workflows.commands import rerun as again
 
-    extra = [f"cluster.workers={workers}"] if workers is not None else []
-    return again.rerun(run, _console(), failed, where, [*override, *extra]).exit_code
+    return again.rerun(run, _console(), failed, where, [*override, *placed(None, workers)]).exit_code
 
 
 @app.command()

@@ -16,6 +16,23 @@ Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config, such as cluster.workers=4.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="local|NAME|FILE.yaml", help="Where the tasks run: here, or by a profile's jobs."),
+]
+Workers = Annotated[int | None, typer.Option(help="Worker processes.")]
+
+
+def placed(cluster: str | None, workers: int | None) -> list[str]:
+    """Return the overrides of a config that these two options stand for.
+
+    Examples
+    --------
+    >>> placed("mine.yaml", None)
+    ['cluster.profile=mine.yaml']
+    """
+    extra = [f"cluster.profile={cluster}"] if cluster is not None else []
+    return extra + ([f"cluster.workers={workers}"] if workers is not None else [])
 
 
 @config_app.command("check")

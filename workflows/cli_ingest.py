@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.cli_config import ConfigFile, Debug, Overrides
+from workflows.cli_config import Cluster, ConfigFile, Debug, Overrides, Workers, placed
 from workflows.guard import EXIT_FAILED, guarded
 
 
@@ -25,11 +25,8 @@ def ingest(
     reader: Annotated[
         Reader | None, typer.Option(help="Of Allen sessions: neq's own, or the Allen SDK in an environment of its own.")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(metavar="local|NAME|FILE.yaml", help="Where the tasks run: here, or by a profile's jobs."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     override: Overrides = [],  # noqa: B006 - typer wants the list itself
     debug: Debug = False,
 ) -> int:
@@ -50,9 +47,7 @@ def ingest(
     from workflows.progress import say
 
     science = [*override, *([f"recordings.options.reader={reader.value}"] if reader is not None else [])]
-    extra = [f"cluster.profile={cluster}"] if cluster is not None else []
-    extra += [f"cluster.workers={workers}"] if workers is not None else []
-    loaded = run_config.load(config, [*science, *extra])
+    loaded = run_config.load(config, [*science, *placed(cluster, workers)])
     cluster_profile.require(loaded.cluster.profile)
     console = Console()
     prepared = ingesting.ingest(loaded, console)

@@ -27,10 +27,9 @@ def chosen(recordings: Recordings) -> Sessions:
         A cache cannot be read, or does not have the sessions named.
     """
     if (folder := _cache_folder(recordings)) is not None:
-        # downloaded or not: a session that is missing fails by itself, and says so
         cache = allen_cache.open_cache(folder)
-        ids = allen_cache.choose_sessions(cache.sessions(), recordings.sessions, cache.sessions(abnormal=True))
-        return [(str(one), str(_file_of(cache, one))) for one in ids]
+        # downloaded or not: a session that is missing fails by itself, and says so
+        return [(str(one), str(_file_of(cache, one))) for one in _chosen_ids(recordings, cache)]
     wanted = recordings.sessions
     return [pair for pair in _found(recordings) if wanted is None or pair[0] in wanted]
 
@@ -58,8 +57,8 @@ def problems(recordings: Recordings) -> Iterator[str]:
 
 def _cache_problems(recordings: Recordings, folder: Path) -> Iterator[str]:
     try:
-        chosen(recordings)
         cache = allen_cache.open_cache(folder)
+        _chosen_ids(recordings, cache)
         counted, known = cache.sessions().index, set(map(str, cache.sessions(abnormal=True).index))
     except RecordingError as error:
         yield f"recordings: {error}"
@@ -130,6 +129,10 @@ def _cache_folder(recordings: Recordings) -> Path | None:
     """Return the path where it is the folder of an Allen cache."""
     path = recordings.path
     return Path(path) if isinstance(path, str) and allen_cache.is_cache(Path(path)) else None
+
+
+def _chosen_ids(recordings: Recordings, cache: allen_cache.AllenCache) -> list[int]:
+    return allen_cache.choose_sessions(cache.sessions(), recordings.sessions, cache.sessions(abnormal=True))
 
 
 def _file_of(cache: allen_cache.AllenCache, session_id: int) -> Path:
